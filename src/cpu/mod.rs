@@ -1,0 +1,4 @@
+//! The CPU backend.
+mod isa;
+
+pub use isa::Isa;

@@ -1,0 +1,217 @@
+//! The slow, plain definitions: quantize, dequantize, multiply. The oracle of every fast path; nobody optimises it.
+
+use crate::error::Error;
+use crate::error::Result;
+use crate::formats::AbsmaxKind;
+use crate::formats::Format;
+use crate::formats::NestedAbsmax;
+use crate::formats::Parts;
+use crate::formats::QuantMatrix;
+use crate::formats::Scales;
+use crate::formats::Symmetry;
+use crate::formats::nibbles;
+use crate::formats::tables;
+use crate::shape::MatShape;
+use crate::values::Values;
+
+/// Every value of `matrix`, row-major, in f32.
+pub fn dequantize(matrix: &QuantMatrix) -> Vec<f32> {
+    let shape = matrix.shape();
+    (0..shape.n()).flat_map(|row| (0..shape.k()).map(move |col| matrix.value(row, col))).collect()
+}
+
+/// `y[m, n] = sum_k x[m, k] * w[n, k] + bias[n]`, summed in f64. `x` is row-major with K columns.
+///
+/// # Panics
+/// When a slice does not have the length that `shape` demands.
+pub fn matmul(x: &[f32], w: &[f32], shape: MatShape, bias: Option<&[f32]>) -> Vec<f64> {
+    assert_eq!(w.len(), shape.num_values());
+    assert!(x.len().is_multiple_of(shape.k()));
+    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum() };
+    x.chunks_exact(shape.k())
+        .flat_map(|x| {
+            w.chunks_exact(shape.k()).enumerate().map(move |(n, w)| dot(x, w) + bias.map_or(0.0, |b| f64::from(b[n])))
+        })
+        .collect()
+}
+
+/// Quantizes `values` (row-major, `shape`) to `format`, scales by absmax or range.
+///
+/// # Errors
+/// [`Error::Length`] when `values` does not have `shape`, [`Error::NonFinite`] for a NaN or infinity.
+pub fn quantize(values: Values<'_>, shape: MatShape, format: Format) -> Result<QuantMatrix> {
+    let x = values.to_f32();
+    if x.len() != shape.num_values() {
+        let rule = format!("shape {shape}");
+        return Err(Error::Length { what: "weight", expected: shape.num_values(), found: x.len(), rule });
+    }
+    if let Some(index) = x.iter().position(|v| !v.is_finite()) {
+        return Err(Error::NonFinite { what: "weight", index, value: x[index] });
+    }
+    let parts = match format {
+        Format::Nf4 { block_size, absmax } => codebook4(&x, &tables::NF4, block_size.get(), absmax),
+        Format::Fp4 { block_size, absmax } => codebook4(&x, &tables::FP4, block_size.get(), absmax),
+        Format::Dynamic8 { block_size } => {
+            let (codes, absmax) = blockwise8(&x, &tables::DYNAMIC_MAP, block_size.get());
+            Parts::new(codes, absmax)
+        }
+        Format::Int8 { .. } => int8(&x, shape, format),
+        Format::Int4 { symmetry, .. } => affine(&x, shape, format, symmetry, 15),
+        Format::AffineInt8 { symmetry, .. } => affine(&x, shape, format, symmetry, 255),
+    };
+    QuantMatrix::from_parts(format, shape, values.dtype(), parts)
+}
+
+/// bitsandbytes' blockwise rule, the same for every codebook: the absmax of each block, and the rank in the ascending
+/// codebook `sorted` of each value. A full block multiplies by a reciprocal, a short last one divides and has its absmax
+/// raised to 1e-38; a value on a midpoint goes down.
+pub fn blockwise_ranks(x: &[f32], sorted: &[f32], block_size: usize) -> (Vec<u8>, Vec<f32>) {
+    let midpoints: Vec<f32> = sorted.windows(2).map(|w| (w[0] + w[1]) / 2.0).collect();
+    let rank = |s: f32| midpoints.iter().filter(|&&mid| s > mid).count() as u8;
+    let mut ranks = Vec::with_capacity(x.len());
+    let mut scales = Vec::with_capacity(x.len().div_ceil(block_size));
+    for block in x.chunks(block_size) {
+        let absmax = block.iter().fold(0.0f32, |max, v| max.max(v.abs()));
+        if block.len() == block_size {
+            let reciprocal = 1.0 / absmax.max(1e-38);
+            ranks.extend(block.iter().map(|v| rank((v * reciprocal).clamp(-1.0, 1.0))));
+            scales.push(absmax);
+        } else {
+            let absmax = absmax.max(1e-38);
+            ranks.extend(block.iter().map(|v| rank((v / absmax).clamp(-1.0, 1.0))));
+            scales.push(absmax);
+        }
+    }
+    (ranks, scales)
+}
+
+/// The codes of `codebook` in ascending order of value. Of two codes with one value the lower comes first.
+pub fn ascending(codebook: &[f32; 16]) -> [u8; 16] {
+    let mut order: [u8; 16] = std::array::from_fn(|code| code as u8);
+    order.sort_by(|&a, &b| codebook[usize::from(a)].total_cmp(&codebook[usize::from(b)]));
+    order
+}
+
+fn codebook4(x: &[f32], codebook: &[f32; 16], block_size: usize, absmax: AbsmaxKind) -> Parts {
+    let order = ascending(codebook);
+    let sorted = order.map(|code| codebook[usize::from(code)]);
+    let (ranks, scales) = blockwise_ranks(x, &sorted, block_size);
+    // FP4 has two zeros; the one that is written is the positive one.
+    let code_of = |rank: u8| match order[usize::from(rank)] {
+        code if codebook[usize::from(code)] == 0.0 => codebook.iter().position(|&v| v == 0.0).unwrap() as u8,
+        code => code,
+    };
+    // The pad of an odd count is the code of 0.0.
+    let zero = codebook.iter().position(|&v| v == 0.0).unwrap() as u8;
+    let mut codes = vec![zero | zero << 4; x.len().div_ceil(2)];
+    for (i, &rank) in ranks.iter().enumerate() {
+        nibbles::set(&mut codes, i, code_of(rank));
+    }
+    let scales = match absmax {
+        AbsmaxKind::F32 => Scales::F32(scales),
+        AbsmaxKind::Nested => Scales::Nested(nest(&scales)),
+    };
+    Parts { codes, scales, zero_points: None, map: None }
+}
+
+/// Double quantization: subtracts the mean, then [`blockwise8`] with the dynamic map and blocks of 256.
+pub fn nest(absmax: &[f32]) -> NestedAbsmax {
+    let offset = mean(absmax);
+    let centred: Vec<f32> = absmax.iter().map(|v| v - offset).collect();
+    let map = NestedAbsmax::default_map();
+    let (codes, absmax) = blockwise8(&centred, &map, NestedAbsmax::BLOCK_SIZE.get());
+    NestedAbsmax { codes, absmax, offset, map }
+}
+
+/// The mean, summed in f64: runs of 1024 from left to right, then their sums from left to right.
+pub fn mean(values: &[f32]) -> f32 {
+    let sum: f64 = values.chunks(1024).map(|run| run.iter().map(|&v| f64::from(v)).sum::<f64>()).sum();
+    (sum / values.len() as f64) as f32
+}
+
+/// bitsandbytes' `quantize_blockwise` (its portable rule): codes and absmax values.
+pub fn blockwise8(x: &[f32], map: &[f32; 256], block_size: usize) -> (Vec<u8>, Vec<f32>) {
+    blockwise_ranks(x, map, block_size)
+}
+
+/// One INT8 code: the rule of LLM.int8(), for weights and activations. Saturates; 0 when `absmax` is 0.
+pub fn int8_code(x: f32, absmax: f32, max_code: f32) -> i8 {
+    (x * ((1.0 / absmax) * max_code)).round_ties_even().clamp(-max_code, max_code) as i8
+}
+
+fn int8(x: &[f32], shape: MatShape, format: Format) -> Parts {
+    let mut absmax = vec![0.0f32; format.num_scales(shape)];
+    for_each_value(x, shape, format, |g, _, v| absmax[g] = absmax[g].max(v.abs()));
+    let mut codes = vec![0u8; x.len()];
+    for_each_value(x, shape, format, |g, i, v| codes[i] = int8_code(v, absmax[g], 127.0) as u8);
+    Parts::new(codes, absmax)
+}
+
+fn affine(x: &[f32], shape: MatShape, format: Format, symmetry: Symmetry, top: u8) -> Parts {
+    let mut range = vec![(0.0f32, 0.0f32); format.num_scales(shape)];
+    for_each_value(x, shape, format, |g, _, v| range[g] = (range[g].0.min(v), range[g].1.max(v)));
+    let middle = top / 2 + 1;
+    let params: Vec<(f32, u8)> = range
+        .iter()
+        .map(|&(lo, hi)| match symmetry {
+            Symmetry::Symmetric => (hi.max(-lo) / f32::from(top / 2), middle),
+            Symmetry::Asymmetric => {
+                let scale = (hi - lo) / f32::from(top);
+                (scale, (-lo / scale).round_ties_even() as u8)
+            }
+        })
+        .collect();
+    let lowest = match symmetry {
+        Symmetry::Symmetric => 1.0,
+        Symmetry::Asymmetric => 0.0,
+    };
+    let mut codes = vec![0u8; format.num_code_bytes(shape)];
+    for_each_value(x, shape, format, |g, i, v| {
+        let (scale, zero_point) = params[g];
+        let quotient = if scale == 0.0 { 0.0 } else { (v / scale).round_ties_even() };
+        let code = (quotient + f32::from(zero_point)).clamp(lowest, f32::from(top)) as u8;
+        match format.code_bits() {
+            4 => nibbles::set(&mut codes, i, code),
+            _ => codes[i] = code,
+        }
+    });
+    let zero_points = matches!(symmetry, Symmetry::Asymmetric).then(|| params.iter().map(|p| p.1).collect());
+    let scales = Scales::F32(params.iter().map(|p| p.0).collect());
+    Parts { codes, scales, zero_points, map: None }
+}
+
+/// Calls `f(scale index, flat index, value)` for every value.
+fn for_each_value(x: &[f32], shape: MatShape, format: Format, mut f: impl FnMut(usize, usize, f32)) {
+    for (i, &v) in x.iter().enumerate() {
+        f(format.scale_index(shape, i / shape.k(), i % shape.k()), i, v);
+    }
+}
+
+/// Activations rounded per row, as LLM.int8() does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedRows {
+    /// `[m, k]` codes; zero in outlier columns.
+    pub codes: Vec<i8>,
+    /// The largest magnitude of each row, outlier elements not counted.
+    pub absmax: Vec<f32>,
+    /// The columns that hold an element of magnitude `threshold` or more, ascending.
+    pub outlier_columns: Vec<usize>,
+}
+
+/// Quantizes each row of `x` (K columns) to codes in `-max_code..=max_code`; `threshold` 0 means no outliers.
+/// A row that holds a NaN or an infinity gets a NaN absmax.
+pub fn quantize_rows(x: &[f32], k: usize, max_code: f32, threshold: f32) -> QuantizedRows {
+    let is_outlier = |v: f32| threshold > 0.0 && v.abs() >= threshold;
+    let outlier_columns: Vec<usize> =
+        (0..k).filter(|&col| x.iter().skip(col).step_by(k).any(|&v| is_outlier(v))).collect();
+    let (mut codes, mut absmax) = (Vec::with_capacity(x.len()), Vec::new());
+    for row in x.chunks_exact(k) {
+        let finite = row.iter().all(|v| v.is_finite());
+        let max = row.iter().filter(|&&v| !is_outlier(v)).fold(0.0f32, |max, v| max.max(v.abs()));
+        codes.extend(row.iter().enumerate().map(|(col, &v)| {
+            if outlier_columns.binary_search(&col).is_ok() { 0 } else { int8_code(v, max, max_code) }
+        }));
+        absmax.push(if finite { max } else { f32::NAN });
+    }
+    QuantizedRows { codes, absmax, outlier_columns }
+}
