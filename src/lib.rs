@@ -6,6 +6,7 @@ pub mod formats;
 pub mod ops;
 pub mod reference;
 pub mod shape;
+pub mod strategy;
 pub mod tensor;
 pub mod values;
 
@@ -24,5 +25,7 @@ pub use shape::BlockSize;
 pub use shape::Granularity;
 pub use shape::GroupSize;
 pub use shape::MatShape;
+pub use strategy::Activations;
+pub use strategy::Strategy;
 pub use tensor::Tensor;
 pub use values::Dtype;

@@ -1,20 +1,62 @@
-//! Which instruction set this machine's kernels use.
+//! [`Isa`]: which instruction set the kernels use, chosen at run time.
 
-/// An instruction set that this CPU has.
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::arch::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::arch::avx512::Avx512;
+use crate::cpu::arch::scalar::Scalar;
+use crate::cpu::simd::Op;
+
+/// An instruction set that this CPU has: a value is proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isa {
-    /// Plain Rust.
+pub struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
     Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
 }
 
 impl Isa {
-    /// The fastest one of this machine.
-    pub fn best() -> Self {
-        Self::Scalar
+    /// All that this CPU has, the slowest first. Plain Rust is always there.
+    pub fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+        let mut all = vec![Self(Kind::Scalar)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(Avx2::detect().map(|token| Self(Kind::Avx2(token))));
+            all.extend(Avx512::detect().map(|token| Self(Kind::Avx512(token))));
+        }
+        all
     }
 
-    /// Its name in messages.
+    /// The fastest one.
+    pub fn best() -> Self {
+        Self::available().pop().unwrap_or(Self(Kind::Scalar))
+    }
+
+    /// Its name.
     pub fn name(self) -> &'static str {
-        "CPU (scalar)"
+        match self.0 {
+            Kind::Scalar => "CPU (scalar)",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(_) => "CPU (AVX2)",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512(_) => "CPU (AVX-512 VNNI)",
+        }
+    }
+
+    /// Evaluates `op`, compiled for this instruction set.
+    pub(crate) fn run<O: Op>(self, op: O) -> O::Output {
+        match self.0 {
+            Kind::Scalar => op.eval(Scalar),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(token) => token.run(op),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512(token) => token.run(op),
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! The CPU backend.
+//! The CPU backend: [`Isa`] says which CPU, `arch` holds the intrinsics, `kernels` the algorithms.
+
+mod arch;
 mod isa;
+mod simd;
 
 pub use isa::Isa;

@@ -1,0 +1,268 @@
+//! AVX2 with FMA and F16C: Haswell, Zen and later. 8 lanes.
+
+use std::arch::x86_64::*;
+
+use crate::cpu::arch::first;
+use crate::cpu::arch::first_mut;
+use crate::cpu::arch::intrinsic;
+use crate::cpu::arch::memory;
+use crate::cpu::simd::Op;
+use crate::cpu::simd::Simd;
+use crate::values::bf16;
+use crate::values::f16;
+
+/// Proof that this CPU has AVX2, FMA and F16C. Only [`Avx2::detect`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// `None` when the CPU lacks a feature that [`Avx2::run`] enables.
+    pub fn detect() -> Option<Self> {
+        let present =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        present.then_some(Self(()))
+    }
+
+    /// Evaluates `op` in code compiled for these features.
+    pub fn run<O: Op>(self, op: O) -> O::Output {
+        // Enables exactly the features that `detect` tests.
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled<O: Op>(isa: Avx2, op: O) -> O::Output {
+            op.eval(isa)
+        }
+        // SAFETY: a value of `Avx2` exists only if `detect` saw all of these features.
+        unsafe { compiled(self, op) }
+    }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    type F = __m256;
+    type I = __m256i;
+    type Table16 = [__m256; 2];
+    type Table32 = [__m256; 4];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        intrinsic!(_mm256_set1_ps(value))
+    }
+
+    #[inline(always)]
+    fn splat_i(self, value: i32) -> __m256i {
+        intrinsic!(_mm256_set1_epi32(value))
+    }
+
+    #[inline(always)]
+    fn load(self, src: &[f32]) -> __m256 {
+        let src = first(src, 8);
+        memory!(_mm256_loadu_ps(src.as_ptr()))
+    }
+
+    #[inline(always)]
+    fn load_f16(self, src: &[f16]) -> __m256 {
+        let src = first(src, 8);
+        memory!(_mm256_cvtph_ps(_mm_loadu_si128(src.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, src: &[bf16]) -> __m256 {
+        let src = first(src, 8);
+        memory!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(
+            src.as_ptr().cast()
+        )))))
+    }
+
+    #[inline(always)]
+    fn load_words(self, src: &[u8]) -> __m256i {
+        let src = first(src, 32);
+        memory!(_mm256_loadu_si256(src.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn load_nibbles(self, src: &[u8]) -> __m256i {
+        let word = i32::from_le_bytes([src[0], src[1], src[2], src[3]]);
+        // All lanes take the word; each shifts its own code down.
+        intrinsic!(_mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24)))
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, src: &[u8]) -> __m256i {
+        let src = first(src, 8);
+        memory!(_mm256_cvtepu8_epi32(_mm_loadl_epi64(src.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn load_i8(self, src: &[i8]) -> __m256i {
+        let src = first(src, 8);
+        memory!(_mm256_cvtepi8_epi32(_mm_loadl_epi64(src.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn store(self, values: __m256, dst: &mut [f32]) {
+        let dst = first_mut(dst, 8);
+        memory!(_mm256_storeu_ps(dst.as_mut_ptr(), values))
+    }
+
+    #[inline(always)]
+    fn store_f16(self, values: __m256, dst: &mut [f16]) {
+        let dst = first_mut(dst, 8);
+        memory!(_mm_storeu_si128(dst.as_mut_ptr().cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values)))
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, values: __m256, dst: &mut [bf16]) {
+        let dst = first_mut(dst, 8);
+        // Adds half of the last place kept, and one more when that place is odd; a NaN is made quiet instead.
+        memory!({
+            let bits = _mm256_castps_si256(values);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(values, values));
+            let high = _mm256_srli_epi32::<16>(_mm256_blendv_epi8(rounded, quiet, nan));
+            let pairs = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(high, high));
+            _mm_storeu_si128(dst.as_mut_ptr().cast(), _mm256_castsi256_si128(pairs))
+        })
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, values: __m256i, dst: &mut [u8]) {
+        let dst = first_mut(dst, 8);
+        // The low byte of each lane, gathered within each half, then both halves side by side.
+        memory!({
+            let low = _mm256_setr_epi8(
+                0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, //
+                0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+            );
+            let bytes = _mm256_shuffle_epi8(values, low);
+            let both = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4));
+            _mm_storel_epi64(dst.as_mut_ptr().cast(), _mm256_castsi256_si128(both))
+        })
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        intrinsic!(_mm256_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        intrinsic!(_mm256_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, a: __m256) -> f32 {
+        intrinsic!({
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn to_bits(self, a: __m256) -> __m256i {
+        intrinsic!(_mm256_castps_si256(a))
+    }
+
+    #[inline(always)]
+    fn from_bits(self, a: __m256i) -> __m256 {
+        intrinsic!(_mm256_castsi256_ps(a))
+    }
+
+    #[inline(always)]
+    fn round_i(self, a: __m256) -> __m256i {
+        intrinsic!(_mm256_cvtps_epi32(a))
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: __m256i) -> __m256 {
+        intrinsic!(_mm256_cvtepi32_ps(a))
+    }
+
+    #[inline(always)]
+    fn add_i(self, a: __m256i, b: __m256i) -> __m256i {
+        intrinsic!(_mm256_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn and(self, a: __m256i, b: __m256i) -> __m256i {
+        intrinsic!(_mm256_and_si256(a, b))
+    }
+
+    #[inline(always)]
+    fn shr<const N: i32>(self, a: __m256i) -> __m256i {
+        intrinsic!(_mm256_srli_epi32::<N>(a))
+    }
+
+    #[inline(always)]
+    fn max_i(self, a: __m256i, b: __m256i) -> __m256i {
+        intrinsic!(_mm256_max_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn reduce_max_i(self, a: __m256i) -> i32 {
+        intrinsic!({
+            let four = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a));
+            let two = _mm_max_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn count_gt(self, count: __m256i, a: __m256, b: __m256) -> __m256i {
+        // A lane of the comparison is 0 or -1.
+        intrinsic!(_mm256_sub_epi32(count, _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b))))
+    }
+
+    #[inline(always)]
+    fn table16(self, values: &[f32; 16]) -> [__m256; 2] {
+        [self.load(&values[..8]), self.load(&values[8..])]
+    }
+
+    #[inline(always)]
+    fn table32(self, values: &[f32; 32]) -> [__m256; 4] {
+        std::array::from_fn(|i| self.load(&values[8 * i..]))
+    }
+
+    #[inline(always)]
+    fn lookup16(self, table: [__m256; 2], index: __m256i) -> __m256 {
+        // A permutation uses the low three bits; bit 3, moved to the sign, chooses between the halves.
+        intrinsic!({
+            let upper = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+            let low = _mm256_permutevar8x32_ps(table[0], index);
+            _mm256_blendv_ps(low, _mm256_permutevar8x32_ps(table[1], index), upper)
+        })
+    }
+
+    #[inline(always)]
+    fn lookup32(self, table: [__m256; 4], index: __m256i) -> __m256 {
+        let low = self.lookup16([table[0], table[1]], index);
+        let high = self.lookup16([table[2], table[3]], index);
+        intrinsic!(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<27>(index))))
+    }
+}

@@ -1,0 +1,257 @@
+//! AVX-512 with VBMI and VNNI: Ice Lake, Zen 4 and later. 16 lanes.
+
+use std::arch::x86_64::*;
+
+use crate::cpu::arch::first;
+use crate::cpu::arch::first_mut;
+use crate::cpu::arch::intrinsic;
+use crate::cpu::arch::memory;
+use crate::cpu::simd::Op;
+use crate::cpu::simd::Simd;
+use crate::values::bf16;
+use crate::values::f16;
+
+/// Proof that this CPU has AVX-512 F, BW, VL, DQ, VBMI and VNNI. Only [`Avx512::detect`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// `None` when the CPU lacks a feature that [`Avx512::run`] enables.
+    pub fn detect() -> Option<Self> {
+        let present = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        present.then_some(Self(()))
+    }
+
+    /// Evaluates `op` in code compiled for these features.
+    pub fn run<O: Op>(self, op: O) -> O::Output {
+        // Enables exactly the features that `detect` tests.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx2,fma,f16c")]
+        fn compiled<O: Op>(isa: Avx512, op: O) -> O::Output {
+            op.eval(isa)
+        }
+        // SAFETY: a value of `Avx512` exists only if `detect` saw all of these features.
+        unsafe { compiled(self, op) }
+    }
+}
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    type F = __m512;
+    type I = __m512i;
+    type Table16 = __m512;
+    type Table32 = [__m512; 2];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        intrinsic!(_mm512_set1_ps(value))
+    }
+
+    #[inline(always)]
+    fn splat_i(self, value: i32) -> __m512i {
+        intrinsic!(_mm512_set1_epi32(value))
+    }
+
+    #[inline(always)]
+    fn load(self, src: &[f32]) -> __m512 {
+        let src = first(src, 16);
+        memory!(_mm512_loadu_ps(src.as_ptr()))
+    }
+
+    #[inline(always)]
+    fn load_f16(self, src: &[f16]) -> __m512 {
+        let src = first(src, 16);
+        memory!(_mm512_cvtph_ps(_mm256_loadu_si256(src.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, src: &[bf16]) -> __m512 {
+        let src = first(src, 16);
+        memory!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(
+            src.as_ptr().cast()
+        )))))
+    }
+
+    #[inline(always)]
+    fn load_words(self, src: &[u8]) -> __m512i {
+        let src = first(src, 64);
+        memory!(_mm512_loadu_si512(src.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn load_nibbles(self, src: &[u8]) -> __m512i {
+        let src = first(src, 8);
+        // Lanes 0 to 7 take the first word, 8 to 15 the second; each shifts its own code down.
+        memory!({
+            let words = _mm_loadl_epi64(src.as_ptr().cast());
+            let half = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+            let shift = _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24);
+            _mm512_srlv_epi32(_mm512_permutexvar_epi32(half, _mm512_castsi128_si512(words)), shift)
+        })
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, src: &[u8]) -> __m512i {
+        let src = first(src, 16);
+        memory!(_mm512_cvtepu8_epi32(_mm_loadu_si128(src.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn load_i8(self, src: &[i8]) -> __m512i {
+        let src = first(src, 16);
+        memory!(_mm512_cvtepi8_epi32(_mm_loadu_si128(src.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn store(self, values: __m512, dst: &mut [f32]) {
+        let dst = first_mut(dst, 16);
+        memory!(_mm512_storeu_ps(dst.as_mut_ptr(), values))
+    }
+
+    #[inline(always)]
+    fn store_f16(self, values: __m512, dst: &mut [f16]) {
+        let dst = first_mut(dst, 16);
+        memory!(_mm256_storeu_si256(dst.as_mut_ptr().cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(values)))
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, values: __m512, dst: &mut [bf16]) {
+        let dst = first_mut(dst, 16);
+        // Adds half of the last place kept, and one more when that place is odd; a NaN is made quiet instead.
+        memory!({
+            let bits = _mm512_castps_si512(values);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(values, values);
+            let high = _mm512_srli_epi32::<16>(_mm512_mask_blend_epi32(nan, rounded, quiet));
+            _mm256_storeu_si256(dst.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(high))
+        })
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, values: __m512i, dst: &mut [u8]) {
+        let dst = first_mut(dst, 16);
+        memory!(_mm_storeu_si128(dst.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(values)))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_min_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        intrinsic!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        intrinsic!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn reduce_add(self, a: __m512) -> f32 {
+        intrinsic!(_mm512_reduce_add_ps(a))
+    }
+
+    #[inline(always)]
+    fn to_bits(self, a: __m512) -> __m512i {
+        intrinsic!(_mm512_castps_si512(a))
+    }
+
+    #[inline(always)]
+    fn from_bits(self, a: __m512i) -> __m512 {
+        intrinsic!(_mm512_castsi512_ps(a))
+    }
+
+    #[inline(always)]
+    fn round_i(self, a: __m512) -> __m512i {
+        intrinsic!(_mm512_cvtps_epi32(a))
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: __m512i) -> __m512 {
+        intrinsic!(_mm512_cvtepi32_ps(a))
+    }
+
+    #[inline(always)]
+    fn add_i(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsic!(_mm512_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn and(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsic!(_mm512_and_si512(a, b))
+    }
+
+    #[inline(always)]
+    fn shr<const N: i32>(self, a: __m512i) -> __m512i {
+        intrinsic!(_mm512_srl_epi32(a, _mm_cvtsi32_si128(N)))
+    }
+
+    #[inline(always)]
+    fn max_i(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsic!(_mm512_max_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn reduce_max_i(self, a: __m512i) -> i32 {
+        intrinsic!(_mm512_reduce_max_epi32(a))
+    }
+
+    #[inline(always)]
+    fn count_gt(self, count: __m512i, a: __m512, b: __m512) -> __m512i {
+        intrinsic!({
+            let greater = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b);
+            _mm512_mask_sub_epi32(count, greater, count, _mm512_set1_epi32(-1))
+        })
+    }
+
+    #[inline(always)]
+    fn table16(self, values: &[f32; 16]) -> __m512 {
+        self.load(values)
+    }
+
+    #[inline(always)]
+    fn table32(self, values: &[f32; 32]) -> [__m512; 2] {
+        [self.load(&values[..16]), self.load(&values[16..])]
+    }
+
+    #[inline(always)]
+    fn lookup16(self, table: __m512, index: __m512i) -> __m512 {
+        intrinsic!(_mm512_permutexvar_ps(index, table))
+    }
+
+    #[inline(always)]
+    fn lookup32(self, table: [__m512; 2], index: __m512i) -> __m512 {
+        intrinsic!(_mm512_permutex2var_ps(table[0], index, table[1]))
+    }
+}

@@ -1,0 +1,109 @@
+//! [`Simd`]: the vector operations that kernels are written in, once for all instruction sets.
+//!
+//! A value of a type that implements it proves that the CPU has the instructions. All methods are `inline(always)`, so that
+//! a kernel evaluated by [`Isa::run`](crate::cpu::Isa::run) is compiled as a whole for the instruction set.
+
+use crate::values::bf16;
+use crate::values::f16;
+
+/// An operation that can be evaluated on any instruction set.
+pub trait Op {
+    /// What it returns.
+    type Output;
+    /// Does it, with the vectors of `simd`. Implementations are `#[inline(always)]`.
+    fn eval<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Vectors of [`Simd::LANES`] 32-bit lanes.
+///
+/// Slices given to loads and stores must be at least as long as what is loaded or stored; shorter ones panic.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// Lanes per vector.
+    const LANES: usize;
+    /// f32 lanes.
+    type F: Copy;
+    /// 32-bit integer lanes.
+    type I: Copy;
+    /// 16 f32 values to look up.
+    type Table16: Copy;
+    /// 32 f32 values to look up.
+    type Table32: Copy;
+
+    /// All lanes `value`.
+    fn splat(self, value: f32) -> Self::F;
+    /// All lanes `value`.
+    fn splat_i(self, value: i32) -> Self::I;
+
+    /// The first lanes of `src`.
+    fn load(self, src: &[f32]) -> Self::F;
+    /// As [`Simd::load`], widening.
+    fn load_f16(self, src: &[f16]) -> Self::F;
+    /// As [`Simd::load`], widening.
+    fn load_bf16(self, src: &[bf16]) -> Self::F;
+    /// Lane i is the little-endian word `src[4 * i..4 * i + 4]`.
+    fn load_words(self, src: &[u8]) -> Self::I;
+    /// `LANES / 2` bytes of 4-bit codes in [`nibbles`](crate::formats::nibbles) order: the low four bits of lane i are the
+    /// code of value i, its other bits are arbitrary.
+    fn load_nibbles(self, src: &[u8]) -> Self::I;
+    /// `LANES` bytes, zero-extended.
+    fn load_bytes(self, src: &[u8]) -> Self::I;
+    /// `LANES` bytes, sign-extended.
+    fn load_i8(self, src: &[i8]) -> Self::I;
+
+    /// Writes all lanes.
+    fn store(self, values: Self::F, dst: &mut [f32]);
+    /// As [`Simd::store`], rounding to nearest even.
+    fn store_f16(self, values: Self::F, dst: &mut [f16]);
+    /// As [`Simd::store`], rounding to nearest even.
+    fn store_bf16(self, values: Self::F, dst: &mut [bf16]);
+    /// Writes the low byte of each lane.
+    fn store_bytes(self, values: Self::I, dst: &mut [u8]);
+
+    /// a + b
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a - b
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a * b
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a / b
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a * b + c; fused where the CPU can, so the last bit may differ between instruction sets.
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The smaller; `b` when either is a NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The larger; `b` when either is a NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The sum of all lanes, in an order of the instruction set's own.
+    fn reduce_add(self, a: Self::F) -> f32;
+
+    /// The bits of each lane.
+    fn to_bits(self, a: Self::F) -> Self::I;
+    /// The float of each lane's bits.
+    fn from_bits(self, a: Self::I) -> Self::F;
+    /// Rounds to the nearest integer, ties to even. Only for values that an i32 holds.
+    fn round_i(self, a: Self::F) -> Self::I;
+    /// The integers as floats.
+    fn to_float(self, a: Self::I) -> Self::F;
+
+    /// a + b, wrapping
+    fn add_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// a & b
+    fn and(self, a: Self::I, b: Self::I) -> Self::I;
+    /// a >> N, zeros coming in
+    fn shr<const N: i32>(self, a: Self::I) -> Self::I;
+    /// The larger, as signed integers.
+    fn max_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The largest lane, as signed integers.
+    fn reduce_max_i(self, a: Self::I) -> i32;
+    /// `count + 1` in the lanes where a > b, else `count`.
+    fn count_gt(self, count: Self::I, a: Self::F, b: Self::F) -> Self::I;
+
+    /// Makes a table.
+    fn table16(self, values: &[f32; 16]) -> Self::Table16;
+    /// Makes a table.
+    fn table32(self, values: &[f32; 32]) -> Self::Table32;
+    /// The entries at the low four bits of each lane.
+    fn lookup16(self, table: Self::Table16, index: Self::I) -> Self::F;
+    /// The entries at the low five bits of each lane.
+    fn lookup32(self, table: Self::Table32, index: Self::I) -> Self::F;
+}
