@@ -3,6 +3,7 @@ pub mod cpu;
 pub mod device;
 pub mod error;
 pub mod formats;
+pub mod functional;
 pub mod ops;
 pub mod reference;
 pub mod shape;

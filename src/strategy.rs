@@ -54,3 +54,14 @@ impl fmt::Display for Strategy {
         })
     }
 }
+
+/// Activations rounded per row, as LLM.int8() does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedRows {
+    /// `[m, k]` codes; zero in outlier columns.
+    pub codes: Vec<i8>,
+    /// The largest magnitude of each row, outlier elements not counted.
+    pub absmax: Vec<f32>,
+    /// The columns that hold an element of magnitude `threshold` or more, ascending.
+    pub outlier_columns: Vec<usize>,
+}

@@ -1,0 +1,86 @@
+//! What the tests share: reading test vectors with the official `safetensors` crate, and the devices to test.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use bytemuck::Pod;
+use lowbit::Device;
+use lowbit::cpu::Isa;
+use lowbit::values::OwnedValues;
+use safetensors::Dtype;
+use safetensors::SafeTensors;
+
+/// A file below `tests/data`.
+pub fn data(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
+}
+
+/// Every backend of this machine.
+pub fn devices() -> Vec<Device> {
+    Isa::available().into_iter().map(Device::Cpu).collect()
+}
+
+/// A safetensors file read by the official crate.
+pub struct Vectors(Vec<u8>);
+
+impl Vectors {
+    pub fn open(path: &str) -> Self {
+        Self(std::fs::read(data(path)).unwrap_or_else(|e| panic!("{path}: {e}")))
+    }
+
+    fn parse(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.0).unwrap()
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.parse().names().into_iter().map(String::from).collect();
+        names.sort();
+        names
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.parse().tensor(name).is_ok()
+    }
+
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        self.parse().tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).shape().to_vec()
+    }
+
+    /// The elements of a tensor whose element type the caller knows.
+    pub fn get<T: Pod>(&self, name: &str) -> Vec<T> {
+        let file = self.parse();
+        let tensor = file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+        bytemuck::pod_collect_to_vec(tensor.data())
+    }
+
+    /// The elements of an f32, f16 or bf16 tensor.
+    pub fn values(&self, name: &str) -> OwnedValues {
+        let dtype = self.parse().tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).dtype();
+        match dtype {
+            Dtype::F32 => OwnedValues::F32(self.get(name)),
+            Dtype::F16 => OwnedValues::F16(self.get(name)),
+            Dtype::BF16 => OwnedValues::Bf16(self.get(name)),
+            other => panic!("{name}: {other:?} is not a type of weights"),
+        }
+    }
+}
+
+/// `Err` with the first place where two arrays differ.
+pub fn same<T: PartialEq + Debug>(what: &str, expected: &[T], found: &[T]) -> Result<(), String> {
+    if expected.len() != found.len() {
+        return Err(format!("{what}: {} elements, expected {}", found.len(), expected.len()));
+    }
+    match expected.iter().zip(found).position(|(e, f)| e != f) {
+        None => Ok(()),
+        Some(i) => Err(format!("{what}[{i}]: {:?}, expected {:?}", found[i], expected[i])),
+    }
+}
+
+/// [`same`] by bits, so that -0.0 and 0.0 differ and NaNs can be equal.
+pub fn same_bits(what: &str, expected: &[f32], found: &[f32]) -> Result<(), String> {
+    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    same(what, &bits(expected), &bits(found)).map_err(|e| {
+        let i = expected.iter().zip(found).position(|(e, f)| e.to_bits() != f.to_bits()).unwrap_or(0);
+        format!("{e} ({:?}, expected {:?})", found.get(i), expected.get(i))
+    })
+}
