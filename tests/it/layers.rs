@@ -1,0 +1,325 @@
+//! [`Linear4bit`] and [`Linear8bit`]: against bitsandbytes' layers, and every format, strategy and type against `reference`.
+
+use lowbit::Activations;
+use lowbit::AffineInt8;
+use lowbit::BlockSize;
+use lowbit::Device;
+use lowbit::Dtype;
+use lowbit::Dynamic8;
+use lowbit::Error;
+use lowbit::Fp4;
+use lowbit::Granularity;
+use lowbit::GroupSize;
+use lowbit::Int4;
+use lowbit::Int8;
+use lowbit::Linear4bit;
+use lowbit::Linear8bit;
+use lowbit::MatShape;
+use lowbit::Nf4;
+use lowbit::QuantMatrix;
+use lowbit::Recipe;
+use lowbit::Strategy;
+use lowbit::Tensor;
+use lowbit::formats::Symmetry;
+use lowbit::reference;
+use lowbit::values::OwnedValues;
+
+use crate::support::Vectors;
+use crate::support::devices;
+use crate::support::same;
+use crate::support::same_bits;
+use crate::tolerance::product_bound;
+use crate::tolerance::unit_roundoff;
+
+const STRATEGIES: [Strategy; 4] =
+    [Strategy::Auto, Strategy::Gemv, Strategy::Fused, Strategy::DequantizeThenMultiply];
+
+fn tensor(file: &Vectors, name: &str) -> Tensor {
+    Tensor::new(file.values(name), &file.shape(name)).unwrap()
+}
+
+/// `Err` with the first element of `y` farther from the exact product than its bound.
+fn check_product(y: &Tensor, x: &Tensor, w: &[f32], bias: Option<&[f32]>) -> Result<(), String> {
+    let k = *x.shape().last().unwrap();
+    let n = w.len() / k;
+    let (x, found) = (x.values().to_f32(), y.values().to_f32());
+    let exact = reference::matmul(&x, w, MatShape::new(n, k).unwrap(), bias);
+    assert_eq!(exact.len(), found.len());
+    for (i, (&exact, &found)) in exact.iter().zip(&found).enumerate() {
+        let (x, w) = (&x[i / n * k..][..k], &w[i % n * k..][..k]);
+        let bound = product_bound(x, w, bias.map_or(0.0, |b| b[i % n]), exact, y.dtype());
+        let error = (f64::from(found) - exact).abs();
+        // Not `error > bound`: a NaN must fail.
+        if !(error <= bound) {
+            return Err(format!("y[{}, {}] = {found}, expected {exact} within {bound:e}", i / n, i % n));
+        }
+    }
+    Ok(())
+}
+
+/// A reproducible value in -1..1 (a linear congruential generator's upper bits).
+fn noise(state: &mut u64) -> f32 {
+    *state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+    (*state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+}
+
+fn random(dtype: Dtype, shape: &[usize], seed: u64) -> Tensor {
+    let mut state = seed;
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| noise(&mut state)).collect();
+    Tensor::new(OwnedValues::from_f32(dtype, &values), shape).unwrap()
+}
+
+#[test]
+fn nf4_and_fp4_layers_multiply_as_bitsandbytes() {
+    for (file, recipe) in [("bnb_nf4", Recipe::from(Nf4::default())), ("bnb_fp4", Fp4::default().into())] {
+        let file = Vectors::open(&format!("bitsandbytes/{file}.safetensors"));
+        let (weight, x) = (tensor(&file, "linear/weight_f16"), tensor(&file, "linear/x_f32"));
+        for device in devices() {
+            let layer = Linear4bit::quantize(&weight, None, recipe, &device).unwrap();
+            let w = layer.dequantize().unwrap();
+            assert_eq!(w.dtype(), Dtype::F16);
+            let w = reference::dequantize(layer.weight());
+            for strategy in STRATEGIES {
+                let y = layer.forward_with(&x, strategy).unwrap();
+                check_product(&y, &x, &w, None).unwrap_or_else(|e| panic!("{} {strategy}: {e}", device.name()));
+                // bitsandbytes' own product is an f32 sum as well: both are within the bound of the same exact one.
+                let theirs = Tensor::new(file.values("linear/y_f32"), y.shape()).unwrap();
+                check_product(&theirs, &x, &w, None).unwrap();
+            }
+        }
+    }
+}
+
+/// bitsandbytes multiplies activations as f16; its product carries a constant 1.8e-5 too large.
+#[test]
+fn llm_int8_layers_multiply_as_bitsandbytes() {
+    let file = Vectors::open("bitsandbytes/bnb_int8.safetensors");
+    for device in devices() {
+        for dtype in ["f16", "bf16", "f32"] {
+            for (case, threshold) in [("threshold0", 0.0), ("threshold6", 6.0)] {
+                let name = |tensor: &str| format!("linear/{dtype}/{tensor}");
+                let shape = file.shape(&name("CB"));
+                let shape = MatShape::new(shape[0], shape[1]).unwrap();
+                let bias = tensor(&file, &name("bias_f16"));
+                let (cb, scb) = (file.get::<i8>(&name("CB")), file.get::<f32>(&name("SCB")));
+                let layer = Linear8bit::from_cb_scb(cb, scb, shape, Some(bias), &device).unwrap();
+                let layer = layer.threshold(threshold).unwrap();
+                let x = tensor(&file, &name("x")).to_dtype(Dtype::F16);
+
+                let rows =
+                    lowbit::functional::int8_vectorwise_quant(x.values(), shape.k(), threshold, &device).unwrap();
+                same("CA", &file.get::<i8>(&name(&format!("{case}/CA"))), &rows.codes).unwrap();
+                same_bits("SCA", &file.get::<f32>(&name(&format!("{case}/SCA"))), &rows.absmax).unwrap();
+                if threshold > 0.0 {
+                    let columns: Vec<i64> = file.get(&name(&format!("{case}/outlier_cols")));
+                    same("outlier_cols", &columns, &rows.outlier_columns.iter().map(|&c| c as i64).collect::<Vec<_>>())
+                        .unwrap();
+                }
+
+                let expected = file.values(&name(&format!("{case}/y_Linear8bitLt")));
+                let rounding = unit_roundoff(expected.as_values().dtype()) as f32 * 2.0;
+                let expected = expected.as_values().to_f32();
+                let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+                for strategy in [Strategy::Auto, Strategy::Fused, Strategy::DequantizeThenMultiply] {
+                    let mut y = Tensor::zeros(Dtype::F32, &[16, shape.n()]).unwrap();
+                    if strategy == Strategy::Auto {
+                        layer.forward_into(&x, &mut y).unwrap();
+                    } else {
+                        y = layer.forward_with(&x.to_dtype(Dtype::F32), strategy).unwrap();
+                    }
+                    for (i, (e, f)) in expected.iter().zip(y.values().to_f32()).enumerate() {
+                        let bound = 3e-5 * e.abs() + (rounding + 1e-6) * largest;
+                        assert!((e - f).abs() <= bound, "{dtype} {case} {strategy} y[{i}] = {f}, expected {e}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn four_bit_recipes() -> Vec<Recipe> {
+    let g = |size| Granularity::PerGroup(GroupSize::new(size).unwrap());
+    vec![
+        Nf4::default().into(),
+        Nf4::default().block_size(BlockSize::B32).double_quant(true).into(),
+        Nf4::default().block_size(BlockSize::new(512).unwrap()).into(),
+        Fp4::default().block_size(BlockSize::B128).into(),
+        Fp4::default().double_quant(true).into(),
+        Int4::default().into(),
+        Int4::default().granularity(g(32)).symmetry(Symmetry::Asymmetric).into(),
+        Int4::default().granularity(Granularity::PerRow).symmetry(Symmetry::Asymmetric).into(),
+        Int4::default().granularity(Granularity::PerTensor).into(),
+        Int4::default().granularity(g(24)).into(),
+    ]
+}
+
+fn eight_bit_recipes() -> Vec<Recipe> {
+    let g = Granularity::PerGroup(GroupSize::G64);
+    vec![
+        Int8::default().granularity(g).into(),
+        Dynamic8::default().block_size(BlockSize::B256).into(),
+        AffineInt8::default().into(),
+        AffineInt8::default().granularity(g).symmetry(Symmetry::Symmetric).into(),
+        AffineInt8::default().granularity(Granularity::PerTensor).into(),
+    ]
+}
+
+/// Every format with floating-point activations: each strategy is right or says that it does not exist.
+#[test]
+fn float_layers_agree_with_reference() {
+    let mut fused = 0;
+    for device in devices() {
+        for (n, k) in [(1, 1), (3, 31), (7, 64), (16, 130), (33, 128), (9, 4096 + 64)] {
+            for (i, recipe) in four_bit_recipes().into_iter().chain(eight_bit_recipes()).enumerate() {
+                let weight = random(Dtype::Bf16, &[n, k], i as u64);
+                let bias = random(Dtype::F32, &[n], 7);
+                let bias_values = bias.values().to_f32();
+                let layer: Box<dyn Fn(&Tensor, Strategy) -> lowbit::Result<Tensor>>;
+                let w;
+                if recipe.format.code_bits() == 4 {
+                    let linear = Linear4bit::quantize(&weight, Some(bias), recipe, &device).unwrap();
+                    w = reference::dequantize(linear.weight());
+                    layer = Box::new(move |x, strategy| linear.forward_with(x, strategy));
+                } else {
+                    let linear = Linear8bit::quantize(&weight, Some(bias), recipe, &device).unwrap();
+                    assert_eq!(linear.activations(), Activations::Float);
+                    w = reference::dequantize(linear.weight());
+                    layer = Box::new(move |x, strategy| linear.forward_with(x, strategy));
+                }
+                for (m, dtype) in [(0, Dtype::F32), (1, Dtype::F32), (2, Dtype::F16), (1, Dtype::Bf16), (17, Dtype::Bf16), (17, Dtype::F32)] {
+                    let x = random(dtype, &[m, k], 99);
+                    for strategy in STRATEGIES {
+                        let case = || format!("{} {} {strategy} m={m} n={n} k={k} {dtype}", device.name(), recipe.format);
+                        match layer(&x, strategy) {
+                            Ok(y) => {
+                                assert_eq!(y.shape(), [m, n]);
+                                check_product(&y, &x, &w, Some(&bias_values)).unwrap_or_else(|e| panic!("{}: {e}", case()));
+                                fused += usize::from(strategy == Strategy::Fused || strategy == Strategy::Gemv);
+                            }
+                            Err(Error::Unsupported { .. })
+                                if strategy == Strategy::Gemv || strategy == Strategy::Fused => {}
+                            Err(e) => panic!("{}: {e}", case()),
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(fused > 500, "only {fused} products took a fused path");
+}
+
+/// Quantized activations: the definition is `reference::quantize_rows`, then an exact product.
+#[test]
+fn integer_layers_agree_with_reference() {
+    let mut checked = 0;
+    for device in devices() {
+        for (n, k) in [(1, 1), (7, 64), (16, 130), (33, 256)] {
+            for (i, recipe) in four_bit_recipes().into_iter().chain([Int8::default().into()]).chain(eight_bit_recipes()).enumerate() {
+                let weight = random(Dtype::F32, &[n, k], i as u64);
+                let matrix = lowbit::ops::quantize(weight.values(), weight.mat_shape().unwrap(), recipe, &device).unwrap();
+                for (activations, max_code) in [(Activations::Int8 { threshold: 0.0 }, 127.0), (Activations::Int4, 7.0)] {
+                    let Ok(prepared) = lowbit::ops::prepare(matrix.clone().into(), activations, &device) else { continue };
+                    let x = random(Dtype::F32, &[17, k], 5);
+                    let rows = reference::quantize_rows(&x.values().to_f32(), k, max_code, 0.0);
+                    let rounded: Vec<f32> = rows.codes.iter().enumerate()
+                        .map(|(i, &code)| (f64::from(code) * f64::from(rows.absmax[i / k]) / f64::from(max_code)) as f32).collect();
+                    let rounded = Tensor::new(rounded, &[17, k]).unwrap();
+                    for strategy in STRATEGIES {
+                        let Ok(y) = lowbit::ops::matmul(&x, &prepared, None, strategy) else { continue };
+                        // One more rounding than `product_bound` knows: that of `rounded` itself.
+                        check_product(&y, &rounded, &reference::dequantize(&matrix), None)
+                            .unwrap_or_else(|e| panic!("{} {} {activations} {strategy} n={n} k={k}: {e}", device.name(), recipe.format));
+                        checked += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(checked > 100, "only {checked} products");
+}
+
+#[test]
+fn a_planted_error_breaks_the_bound() {
+    let weight = random(Dtype::F32, &[8, 256], 1);
+    let x = random(Dtype::F32, &[2, 256], 2);
+    let layer = Linear4bit::quantize(&weight, None, Nf4::default(), &Device::cpu()).unwrap();
+    let w = reference::dequantize(layer.weight());
+    let rebuilt = |change: &dyn Fn(&mut lowbit::formats::Parts)| {
+        let mut parts = layer.weight().clone().into_parts();
+        change(&mut parts);
+        let matrix = layer.weight();
+        let matrix = QuantMatrix::from_parts(matrix.format(), matrix.shape(), matrix.dtype(), parts).unwrap();
+        Linear4bit::from_parts(matrix, None, &Device::cpu()).unwrap().forward(&x).unwrap()
+    };
+    check_product(&rebuilt(&|_| ()), &x, &w, None).unwrap();
+    assert!(check_product(&rebuilt(&|parts| parts.codes[77] ^= 1), &x, &w, None).is_err());
+    let swap = |parts: &mut lowbit::formats::Parts| match &mut parts.scales {
+        lowbit::formats::Scales::F32(scales) => scales.swap(0, 1),
+        lowbit::formats::Scales::Nested(_) => unreachable!(),
+    };
+    assert!(check_product(&rebuilt(&swap), &x, &w, None).is_err());
+}
+
+#[test]
+fn layers_refuse_what_they_cannot_do() {
+    let device = Device::cpu();
+    let weight = random(Dtype::F32, &[4, 64], 1);
+    let wrong = Linear4bit::quantize(&weight, None, Int8::default(), &device).unwrap_err();
+    assert_eq!(
+        wrong.to_string(),
+        format!("Linear4bit of int8 per row is not supported on {}: it takes nf4, fp4 and int4; use Linear8bit", device.name())
+    );
+    assert!(Linear8bit::quantize(&weight, None, Nf4::default(), &device).is_err());
+    let bias = random(Dtype::F32, &[3], 1);
+    assert!(matches!(Linear4bit::quantize(&weight, Some(bias), Nf4::default(), &device), Err(Error::Shape { .. })));
+    let vector = random(Dtype::F32, &[64], 1);
+    assert!(matches!(Linear4bit::quantize(&vector, None, Nf4::default(), &device), Err(Error::Shape { .. })));
+    let layer = Linear4bit::quantize(&weight, None, Nf4::default(), &device).unwrap();
+    let error = layer.forward(&random(Dtype::F32, &[2, 63], 1)).unwrap_err();
+    assert_eq!(error.to_string(), "activations [.., K]: expected shape [2, 64], found [2, 63]");
+    let mut y = Tensor::zeros(Dtype::F32, &[2, 5]).unwrap();
+    assert!(layer.forward_into(&random(Dtype::F32, &[2, 64], 1), &mut y).is_err());
+    assert!(matches!(layer.with_activations(Activations::Int8 { threshold: 0.0 }), Err(Error::Unsupported { .. })));
+    let mut values = vec![0.5f32; 256];
+    values[130] = f32::NAN;
+    let nan = Tensor::new(values, &[4, 64]).unwrap();
+    let error = Linear4bit::quantize(&nan, None, Nf4::default(), &device).unwrap_err();
+    assert!(matches!(error, Error::NonFinite { index: 130, .. }), "{error}");
+}
+
+/// A NaN or an infinity in a row of activations makes that row NaN, and no other.
+#[test]
+fn a_non_finite_activation_spoils_its_row_only() {
+    for device in devices() {
+        let weight = random(Dtype::F32, &[5, 96], 1);
+        let layer = Linear8bit::quantize(&weight, None, Int8::default(), &device).unwrap();
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for threshold in [0.0, 6.0] {
+                let mut x = random(Dtype::F32, &[3, 96], 2).values().to_f32();
+                x[96 + 40] = bad;
+                let layer = layer.clone().threshold(threshold).unwrap();
+                let y = layer.forward(&Tensor::new(x, &[3, 96]).unwrap()).unwrap().values().to_f32();
+                assert!(y[5..10].iter().all(|v| v.is_nan()), "{y:?}");
+                assert!(y[..5].iter().chain(&y[10..]).all(|v| v.is_finite()), "{y:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn layers_are_what_generic_code_asks_for() {
+    fn takes<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}
+    takes::<Linear4bit>();
+    takes::<Linear8bit>();
+    let layer =
+        Linear4bit::quantize(&random(Dtype::F16, &[64, 128], 3), None, Nf4::default(), &Device::cpu()).unwrap();
+    // 4096 bytes of codes, 128 absmax values.
+    assert_eq!(layer.memory_bytes(), 4096 + 128 * 4);
+    let x = random(Dtype::F32, &[2, 3, 128], 4);
+    let y = layer.forward(&x).unwrap();
+    assert_eq!(y.shape(), [2, 3, 64]);
+    for device in devices() {
+        let moved = layer.to(&device).unwrap().forward(&x).unwrap();
+        check_product(&moved, &Tensor::new(x.values().to_f32(), &[6, 128]).unwrap(), &reference::dequantize(layer.weight()), None).unwrap();
+    }
+}
