@@ -1,9 +1,12 @@
 //! Low-bit linear layers: weights in 8 bits or 4, quantized, stored and multiplied.
+pub mod checkpoint;
+pub mod convert;
 pub mod cpu;
 pub mod device;
 pub mod error;
 pub mod formats;
 pub mod ops;
+pub mod quantize;
 pub mod reference;
 pub mod shape;
 pub mod tensor;

@@ -1,0 +1,8 @@
+//! Tests of the public interface. One executable: it links once.
+
+mod checkpoint_bnb;
+mod checkpoint_malformed;
+mod checkpoint_shards;
+mod convert;
+mod convert_failures;
+mod files;
