@@ -1,5 +1,9 @@
 //! The one error type. Each case carries what was expected and what came.
 
+mod fault;
+
+pub use fault::FileFault;
+
 /// `Result` with lowbit's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -87,4 +91,89 @@ pub enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// A file's content breaks the rules of its kind.
+    #[error("{file}: {fault}")]
+    File {
+        /// The file.
+        file: String,
+        /// The rule and the values that break it.
+        fault: Box<FileFault>,
+    },
+    /// Something went wrong with one tensor of a file.
+    #[error("{file}: tensor {tensor}: {source}")]
+    Tensor {
+        /// The file that holds it.
+        file: String,
+        /// Its name there.
+        tensor: String,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// A checkpoint does not hold what was asked for.
+    #[error("{path}: no {what} named {name}")]
+    NotFound {
+        /// The checkpoint.
+        path: String,
+        /// What was looked for, such as "tensor".
+        what: &'static str,
+        /// The name asked for.
+        name: String,
+    },
+    /// A directory without a model.
+    #[error("{path}: holds neither model.safetensors nor model.safetensors.index.json")]
+    NoModel {
+        /// The directory.
+        path: String,
+    },
+    /// The output is there already and overwriting was not asked for.
+    #[error("{path}: exists already; remove it or allow overwriting")]
+    OutputExists {
+        /// The output.
+        path: String,
+    },
+    /// An output that may not be written there, even when overwriting is allowed.
+    #[error("{path}: cannot be the output: {rule}")]
+    BadOutput {
+        /// The output.
+        path: String,
+        /// The rule it breaks, with the other path.
+        rule: String,
+    },
+    /// Quantizing what is quantized.
+    #[error("{path}: {quantized} of {linears} linear layers are quantized already; dequantize the checkpoint first")]
+    AlreadyQuantized {
+        /// The checkpoint.
+        path: String,
+        /// Linear layers in a quantized format.
+        quantized: usize,
+        /// All linear layers.
+        linears: usize,
+    },
+    /// No layer to convert.
+    #[error("{path}: no linear layer to {action}: {rule}")]
+    NothingToDo {
+        /// The checkpoint.
+        path: String,
+        /// "quantize" or "dequantize".
+        action: &'static str,
+        /// What was looked at.
+        rule: String,
+    },
+}
+
+impl Error {
+    /// [`Error::File`] from its parts.
+    pub(crate) fn file(file: impl ToString, fault: FileFault) -> Self {
+        Self::File { file: file.to_string(), fault: Box::new(fault) }
+    }
+
+    /// [`Error::Io`] from its parts.
+    pub(crate) fn io(path: &std::path::Path, action: &'static str, source: std::io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), action, source }
+    }
+
+    /// [`Error::Tensor`] around this error.
+    pub(crate) fn in_tensor(self, file: impl ToString, tensor: impl ToString) -> Self {
+        Self::Tensor { file: file.to_string(), tensor: tensor.to_string(), source: Box::new(self) }
+    }
 }

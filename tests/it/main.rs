@@ -1,5 +1,13 @@
 //! Tests of the public API: one executable, a module per subject.
 
 mod architecture;
+mod checkpoint_bnb;
+mod checkpoint_malformed;
+mod checkpoint_shards;
+mod convert;
+mod convert_failures;
+mod files;
 mod formats_golden;
+mod layers;
 mod support;
+mod tolerance;
