@@ -87,7 +87,8 @@ pub(super) fn find(store: &Store, dtype: Dtype) -> Result<BTreeMap<String, Quant
 
 /// Whether `X.weight.companion` belongs to a quantized weight X.
 fn is_companion(companion: &str) -> bool {
-    matches!(companion, "absmax" | "quant_map" | "nested_absmax" | "nested_quant_map") || companion.starts_with("quant_state.")
+    matches!(companion, "absmax" | "quant_map" | "nested_absmax" | "nested_quant_map")
+        || companion.starts_with("quant_state.")
 }
 
 /// Reads the arrays of a weight that [`find`] has found.

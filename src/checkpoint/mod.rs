@@ -118,6 +118,11 @@ impl Checkpoint {
         self.store.file_name(tensor)
     }
 
+    /// The outlier threshold of LLM.int8() that `config.json` names.
+    pub fn int8_threshold(&self) -> Option<f32> {
+        Some(self.config()?.get("quantization_config")?.get("llm_int8_threshold")?.as_f64()? as f32)
+    }
+
     fn find(&self, name: &str) -> Result<&TensorInfo> {
         self.tensor(name).ok_or_else(|| self.not_found("tensor", name))
     }

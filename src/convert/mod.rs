@@ -5,6 +5,7 @@
 //! largest weight and not by the model.
 
 mod chunks;
+mod measure;
 mod pipeline;
 mod report;
 
@@ -31,6 +32,8 @@ use crate::values::Dtype;
 use pipeline::Piece;
 use pipeline::Step;
 
+pub use measure::Measured;
+pub use measure::measure;
 pub use pipeline::Progress;
 pub use report::LinearReport;
 pub use report::Report;
@@ -53,12 +56,7 @@ pub struct QuantizeOptions<'a> {
 impl QuantizeOptions<'_> {
     /// Every linear layer as `recipe` says, shards of at most [`DEFAULT_MAX_SHARD_BYTES`], nothing overwritten.
     pub fn new(recipe: impl Into<Recipe>) -> Self {
-        Self {
-            recipe: recipe.into(),
-            skip: &|_| false,
-            max_shard_bytes: DEFAULT_MAX_SHARD_BYTES,
-            overwrite: false,
-        }
+        Self { recipe: recipe.into(), skip: &|_| false, max_shard_bytes: DEFAULT_MAX_SHARD_BYTES, overwrite: false }
     }
 }
 
@@ -82,9 +80,8 @@ pub fn quantize(
     let (chosen, left_dense) = choose(source, options.skip)?;
     let format = options.recipe.format;
     let names: Vec<&str> = chosen.iter().map(|linear| linear.name.as_str()).collect();
-    let (steps, units) = plan(source, &names, |linear, dtype| {
-        checkpoint::plan_format(&linear.name, format, linear.shape, dtype)
-    });
+    let (steps, units) =
+        plan(source, &names, |linear, dtype| checkpoint::plan_format(&linear.name, format, linear.shape, dtype));
     let output = Output::create(output, source.model_dir().is_some(), options.overwrite, Some(source.path()))?;
     let writer = ModelWriter::new(output, &units, options.max_shard_bytes);
     let mut report = Report { left_dense, ..Report::default() };
@@ -158,11 +155,7 @@ fn module_of(tensor: &str) -> &str {
 
 /// The steps that turn `source` into the output, and the tensors each makes there. Of the linear layers in `chosen` the
 /// tensors are those that `planned` says, everything else is copied.
-fn plan(
-    source: &Checkpoint,
-    chosen: &[&str],
-    planned: impl Fn(&Linear, Dtype) -> Unit,
-) -> (Vec<Step>, Vec<Unit>) {
+fn plan(source: &Checkpoint, chosen: &[&str], planned: impl Fn(&Linear, Dtype) -> Unit) -> (Vec<Step>, Vec<Unit>) {
     let chosen: std::collections::HashSet<&str> = chosen.iter().copied().collect();
     let (mut steps, mut units) = (Vec::new(), Vec::new());
     for info in source.tensors() {

@@ -46,12 +46,7 @@ impl Core {
     }
 
     /// Takes a quantized weight.
-    pub fn new(
-        matrix: QuantMatrix,
-        bias: Option<Tensor>,
-        activations: Activations,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(matrix: QuantMatrix, bias: Option<Tensor>, activations: Activations, device: &Device) -> Result<Self> {
         let n = matrix.shape().n();
         let bias = bias.map(|tensor| match tensor.shape() {
             &[len] if len == n => Ok(Arc::new(Bias { values: tensor.values().to_f32(), tensor })),
@@ -113,9 +108,7 @@ impl Core {
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let bias = self.bias.as_ref().map_or(0, |bias| {
-            bias.values.len() * (4 + bias.tensor.dtype().size_bytes())
-        });
+        let bias = self.bias.as_ref().map_or(0, |bias| bias.values.len() * (4 + bias.tensor.dtype().size_bytes()));
         self.weights.memory_bytes() + bias
     }
 
@@ -169,10 +162,7 @@ macro_rules! linear_methods {
             ///
             /// # Errors
             /// [`Error::Unsupported`](crate::Error::Unsupported) when the format cannot be multiplied with them.
-            pub fn with_activations(
-                self,
-                activations: crate::strategy::Activations,
-            ) -> crate::error::Result<Self> {
+            pub fn with_activations(self, activations: crate::strategy::Activations) -> crate::error::Result<Self> {
                 Ok(Self { core: self.core.with_activations(activations)? })
             }
 

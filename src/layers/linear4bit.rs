@@ -37,12 +37,7 @@ impl Linear4bit {
     /// [`Error::Shape`](crate::Error::Shape) for a weight that is not a matrix or a bias that does not fit,
     /// [`Error::NonFinite`](crate::Error::NonFinite) for a NaN or infinity,
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a recipe that is not 4-bit.
-    pub fn quantize(
-        weight: &Tensor,
-        bias: Option<Tensor>,
-        recipe: impl Into<Recipe>,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn quantize(weight: &Tensor, bias: Option<Tensor>, recipe: impl Into<Recipe>, device: &Device) -> Result<Self> {
         let recipe = recipe.into();
         check(recipe.format, device)?;
         Ok(Self { core: Core::quantize(weight, bias, recipe, Activations::Float, device)? })

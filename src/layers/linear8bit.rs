@@ -33,12 +33,7 @@ impl Linear8bit {
     /// [`Error::Shape`](crate::Error::Shape) for a weight that is not a matrix or a bias that does not fit,
     /// [`Error::NonFinite`](crate::Error::NonFinite) for a NaN or infinity,
     /// [`Error::Unsupported`](crate::Error::Unsupported) for a recipe that is not 8-bit.
-    pub fn quantize(
-        weight: &Tensor,
-        bias: Option<Tensor>,
-        recipe: impl Into<Recipe>,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn quantize(weight: &Tensor, bias: Option<Tensor>, recipe: impl Into<Recipe>, device: &Device) -> Result<Self> {
         let recipe = recipe.into();
         check(recipe.format, device)?;
         let activations = default_activations(recipe.format, 0.0);
@@ -105,9 +100,7 @@ fn check(format: Format, device: &Device) -> Result<()> {
 /// LLM.int8() where the format is its own, else floating point.
 fn default_activations(format: Format, threshold: f32) -> Activations {
     match format {
-        Format::Int8 { granularity: Granularity::PerRow | Granularity::PerTensor } => {
-            Activations::Int8 { threshold }
-        }
+        Format::Int8 { granularity: Granularity::PerRow | Granularity::PerTensor } => Activations::Int8 { threshold },
         _ => Activations::Float,
     }
 }

@@ -31,8 +31,7 @@ use crate::support::same_bits;
 use crate::tolerance::product_bound;
 use crate::tolerance::unit_roundoff;
 
-const STRATEGIES: [Strategy; 4] =
-    [Strategy::Auto, Strategy::Gemv, Strategy::Fused, Strategy::DequantizeThenMultiply];
+const STRATEGIES: [Strategy; 4] = [Strategy::Auto, Strategy::Gemv, Strategy::Fused, Strategy::DequantizeThenMultiply];
 
 fn tensor(file: &Vectors, name: &str) -> Tensor {
     Tensor::new(file.values(name), &file.shape(name)).unwrap()
@@ -186,14 +185,23 @@ fn float_layers_agree_with_reference() {
                     w = reference::dequantize(linear.weight());
                     layer = Box::new(move |x, strategy| linear.forward_with(x, strategy));
                 }
-                for (m, dtype) in [(0, Dtype::F32), (1, Dtype::F32), (2, Dtype::F16), (1, Dtype::Bf16), (17, Dtype::Bf16), (17, Dtype::F32)] {
+                for (m, dtype) in [
+                    (0, Dtype::F32),
+                    (1, Dtype::F32),
+                    (2, Dtype::F16),
+                    (1, Dtype::Bf16),
+                    (17, Dtype::Bf16),
+                    (17, Dtype::F32),
+                ] {
                     let x = random(dtype, &[m, k], 99);
                     for strategy in STRATEGIES {
-                        let case = || format!("{} {} {strategy} m={m} n={n} k={k} {dtype}", device.name(), recipe.format);
+                        let case =
+                            || format!("{} {} {strategy} m={m} n={n} k={k} {dtype}", device.name(), recipe.format);
                         match layer(&x, strategy) {
                             Ok(y) => {
                                 assert_eq!(y.shape(), [m, n]);
-                                check_product(&y, &x, &w, Some(&bias_values)).unwrap_or_else(|e| panic!("{}: {e}", case()));
+                                check_product(&y, &x, &w, Some(&bias_values))
+                                    .unwrap_or_else(|e| panic!("{}: {e}", case()));
                                 fused += usize::from(strategy == Strategy::Fused || strategy == Strategy::Gemv);
                             }
                             Err(Error::Unsupported { .. })
@@ -214,21 +222,34 @@ fn integer_layers_agree_with_reference() {
     let mut checked = 0;
     for device in devices() {
         for (n, k) in [(1, 1), (7, 64), (16, 130), (33, 256)] {
-            for (i, recipe) in four_bit_recipes().into_iter().chain([Int8::default().into()]).chain(eight_bit_recipes()).enumerate() {
+            for (i, recipe) in
+                four_bit_recipes().into_iter().chain([Int8::default().into()]).chain(eight_bit_recipes()).enumerate()
+            {
                 let weight = random(Dtype::F32, &[n, k], i as u64);
-                let matrix = lowbit::ops::quantize(weight.values(), weight.mat_shape().unwrap(), recipe, &device).unwrap();
-                for (activations, max_code) in [(Activations::Int8 { threshold: 0.0 }, 127.0), (Activations::Int4, 7.0)] {
-                    let Ok(prepared) = lowbit::ops::prepare(matrix.clone().into(), activations, &device) else { continue };
+                let matrix =
+                    lowbit::ops::quantize(weight.values(), weight.mat_shape().unwrap(), recipe, &device).unwrap();
+                for (activations, max_code) in [(Activations::Int8 { threshold: 0.0 }, 127.0), (Activations::Int4, 7.0)]
+                {
+                    let Ok(prepared) = lowbit::ops::prepare(matrix.clone().into(), activations, &device) else {
+                        continue;
+                    };
                     let x = random(Dtype::F32, &[17, k], 5);
                     let rows = reference::quantize_rows(&x.values().to_f32(), k, max_code, 0.0);
-                    let rounded: Vec<f32> = rows.codes.iter().enumerate()
-                        .map(|(i, &code)| (f64::from(code) * f64::from(rows.absmax[i / k]) / f64::from(max_code)) as f32).collect();
+                    let rounded: Vec<f32> = rows
+                        .codes
+                        .iter()
+                        .enumerate()
+                        .map(|(i, &code)| {
+                            (f64::from(code) * f64::from(rows.absmax[i / k]) / f64::from(max_code)) as f32
+                        })
+                        .collect();
                     let rounded = Tensor::new(rounded, &[17, k]).unwrap();
                     for strategy in STRATEGIES {
                         let Ok(y) = lowbit::ops::matmul(&x, &prepared, None, strategy) else { continue };
                         // One more rounding than `product_bound` knows: that of `rounded` itself.
-                        check_product(&y, &rounded, &reference::dequantize(&matrix), None)
-                            .unwrap_or_else(|e| panic!("{} {} {activations} {strategy} n={n} k={k}: {e}", device.name(), recipe.format));
+                        check_product(&y, &rounded, &reference::dequantize(&matrix), None).unwrap_or_else(|e| {
+                            panic!("{} {} {activations} {strategy} n={n} k={k}: {e}", device.name(), recipe.format)
+                        });
                         checked += 1;
                     }
                 }
@@ -267,7 +288,10 @@ fn layers_refuse_what_they_cannot_do() {
     let wrong = Linear4bit::quantize(&weight, None, Int8::default(), &device).unwrap_err();
     assert_eq!(
         wrong.to_string(),
-        format!("Linear4bit of int8 per row is not supported on {}: it takes nf4, fp4 and int4; use Linear8bit", device.name())
+        format!(
+            "Linear4bit of int8 per row is not supported on {}: it takes nf4, fp4 and int4; use Linear8bit",
+            device.name()
+        )
     );
     assert!(Linear8bit::quantize(&weight, None, Nf4::default(), &device).is_err());
     let bias = random(Dtype::F32, &[3], 1);
@@ -311,8 +335,7 @@ fn layers_are_what_generic_code_asks_for() {
     fn takes<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}
     takes::<Linear4bit>();
     takes::<Linear8bit>();
-    let layer =
-        Linear4bit::quantize(&random(Dtype::F16, &[64, 128], 3), None, Nf4::default(), &Device::cpu()).unwrap();
+    let layer = Linear4bit::quantize(&random(Dtype::F16, &[64, 128], 3), None, Nf4::default(), &Device::cpu()).unwrap();
     // 4096 bytes of codes, 128 absmax values.
     assert_eq!(layer.memory_bytes(), 4096 + 128 * 4);
     let x = random(Dtype::F32, &[2, 3, 128], 4);
@@ -320,6 +343,12 @@ fn layers_are_what_generic_code_asks_for() {
     assert_eq!(y.shape(), [2, 3, 64]);
     for device in devices() {
         let moved = layer.to(&device).unwrap().forward(&x).unwrap();
-        check_product(&moved, &Tensor::new(x.values().to_f32(), &[6, 128]).unwrap(), &reference::dequantize(layer.weight()), None).unwrap();
+        check_product(
+            &moved,
+            &Tensor::new(x.values().to_f32(), &[6, 128]).unwrap(),
+            &reference::dequantize(layer.weight()),
+            None,
+        )
+        .unwrap();
     }
 }

@@ -31,8 +31,9 @@ pub(in super::super) fn describe_4bit(store: &Store, module: &str) -> Result<Qua
         || state.has("nested_offset");
     let absmax = if nested { AbsmaxKind::Nested } else { AbsmaxKind::F32 };
     let block_size = state.integer("blocksize")?;
-    let block_size = BlockSize::new(block_size)
-        .map_err(|_| state.unsupported(format!("blocksize {block_size}"), "it must be a power of two from 32 to 4096"))?;
+    let block_size = BlockSize::new(block_size).map_err(|_| {
+        state.unsupported(format!("blocksize {block_size}"), "it must be a power of two from 32 to 4096")
+    })?;
     let format = match state.text("quant_type")? {
         "nf4" => Format::Nf4 { block_size, absmax },
         "fp4" => Format::Fp4 { block_size, absmax },
@@ -58,12 +59,12 @@ fn find_state<'a>(store: &'a Store, module: &str) -> Result<&'a TensorInfo> {
     let problem = match states.next() {
         Some(second) => Some((format!("a second quant state, {}", second.name), "a weight has one")),
         None if matches!(&info.name[prefix.len()..], "bitsandbytes__nf4" | "bitsandbytes__fp4") => None,
-        None => Some((info.name[prefix.len()..].to_string(), "known are bitsandbytes__nf4, bitsandbytes__fp4 and lowbit")),
+        None => {
+            Some((info.name[prefix.len()..].to_string(), "known are bitsandbytes__nf4, bitsandbytes__fp4 and lowbit"))
+        }
     };
     match problem {
-        Some((what, rule)) => {
-            Err(store.fault(info, FileFault::Unsupported { tensor: info.name.clone(), what, rule }))
-        }
+        Some((what, rule)) => Err(store.fault(info, FileFault::Unsupported { tensor: info.name.clone(), what, rule })),
         None => Ok(info),
     }
 }
@@ -95,9 +96,14 @@ fn check_4bit_tensors(store: &Store, module: &str, format: Format, shape: MatSha
     }
     let num_scales = format.num_scales(shape);
     let mut companions = vec![("weight.quant_map", StoredDtype::F32, 16)];
-    if matches!(format, Format::Nf4 { absmax: AbsmaxKind::Nested, .. } | Format::Fp4 { absmax: AbsmaxKind::Nested, .. }) {
+    if matches!(format, Format::Nf4 { absmax: AbsmaxKind::Nested, .. } | Format::Fp4 { absmax: AbsmaxKind::Nested, .. })
+    {
         companions.push(("weight.absmax", StoredDtype::U8, num_scales));
-        companions.push(("weight.nested_absmax", StoredDtype::F32, num_scales.div_ceil(NestedAbsmax::BLOCK_SIZE.get())));
+        companions.push((
+            "weight.nested_absmax",
+            StoredDtype::F32,
+            num_scales.div_ceil(NestedAbsmax::BLOCK_SIZE.get()),
+        ));
         companions.push(("weight.nested_quant_map", StoredDtype::F32, 256));
     } else {
         companions.push(("weight.absmax", StoredDtype::F32, num_scales));
