@@ -4,6 +4,8 @@ mod architecture;
 mod checkpoint_bnb;
 mod checkpoint_malformed;
 mod checkpoint_shards;
+#[cfg(feature = "cli")]
+mod cli;
 mod convert;
 mod convert_failures;
 mod files;
