@@ -6,3 +6,5 @@ mod kernels;
 mod simd;
 
 pub use isa::Isa;
+pub use kernels::dequantize::dequantize_into;
+pub use kernels::quantize::quantize;

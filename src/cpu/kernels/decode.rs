@@ -3,14 +3,12 @@
 
 use crate::cpu::kernels::runs::Run;
 use crate::cpu::kernels::runs::Runs;
+use crate::cpu::kernels::source::MAX_LANES;
 use crate::cpu::simd::Simd;
 use crate::formats::Format;
 use crate::formats::QuantMatrix;
 use crate::formats::int8;
 use crate::formats::tables;
-
-/// At least [`Simd::LANES`] of every instruction set.
-const MAX_LANES: usize = 16;
 
 /// Writes the values `first .. first + out.len()` of the flattened `matrix`, row-major, to `out`.
 ///

@@ -1,6 +1,13 @@
 //! The algorithms, each written once over [`Simd`](crate::cpu::simd::Simd). No intrinsics.
 
+mod blockwise8;
+mod codebook4;
 pub mod decode;
+pub mod dequantize;
+mod grouped;
+pub mod quantize;
 mod runs;
+mod source;
+mod tasks;
 #[cfg(test)]
 mod testing;

@@ -30,11 +30,11 @@ pub struct Runs {
 }
 
 /// The values that share a scale, at most, and how far until groups start anew (a row), or `usize::MAX` for never.
-fn layout(format: Format, shape: MatShape) -> (usize, usize) {
+fn layout(format: Format, k: usize) -> (usize, usize) {
     match (format.flat_block(), format.granularity()) {
         (Some(block), _) => (block.get(), usize::MAX),
-        (None, Some(Granularity::PerGroup(size))) => (size.get(), shape.k()),
-        (None, Some(Granularity::PerRow)) => (shape.k(), shape.k()),
+        (None, Some(Granularity::PerGroup(size))) => (size.get(), k),
+        (None, Some(Granularity::PerRow)) => (k, k),
         (None, Some(Granularity::PerTensor) | None) => (usize::MAX, usize::MAX),
     }
 }
@@ -42,7 +42,15 @@ fn layout(format: Format, shape: MatShape) -> (usize, usize) {
 impl Runs {
     /// The runs of the values `first .. first + len` of a matrix.
     pub fn new(format: Format, shape: MatShape, first: usize, len: usize) -> Self {
-        let (group, row_len) = layout(format, shape);
+        Self::cut(layout(format, shape.k()), first, len)
+    }
+
+    /// The runs of the first `len` values of a matrix of `k` columns.
+    pub fn of_rows(format: Format, k: usize, len: usize) -> Self {
+        Self::cut(layout(format, k), 0, len)
+    }
+
+    fn cut((group, row_len): (usize, usize), first: usize, len: usize) -> Self {
         let (row, col) = (first / row_len, first % row_len);
         let group_start = first - col % group;
         let row_end = (first - col).saturating_add(row_len);

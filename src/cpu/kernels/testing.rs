@@ -7,6 +7,7 @@ use crate::formats::Parts;
 use crate::formats::QuantMatrix;
 use crate::formats::Scales;
 use crate::formats::Symmetry;
+use crate::formats::tables;
 use crate::shape::BlockSize;
 use crate::shape::Granularity;
 use crate::shape::GroupSize;
@@ -107,5 +108,57 @@ pub fn assert_same_bits(found: &[f32], expected: &[f32], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     if let Some(i) = (0..found.len()).find(|&i| found[i].to_bits() != expected[i].to_bits()) {
         panic!("{what}: value {i} is {:e}, expected {:e}", found[i], expected[i]);
+    }
+}
+
+/// Named vectors of `len` finite values, made for the blocks, codebooks and rounding of `format`.
+pub fn values_that_hurt(len: usize, format: Format) -> Vec<(&'static str, Vec<f32>)> {
+    let mut random = Random::new(len as u64);
+    let mut each = |f: &dyn Fn(usize, &mut Random) -> f32| (0..len).map(|i| f(i, &mut random)).collect::<Vec<f32>>();
+    let normal = each(&|_, random| random.normal());
+    // Long runs of zeros of both signs, so that whole blocks are zero.
+    let sparse = each(&|i, random| match i / 100 % 3 {
+        0 => random.normal(),
+        1 => 0.0,
+        _ => -0.0,
+    });
+    let denormal = each(&|_, random| random.normal() * 1e-40);
+    let tiny = each(&|i, random| random.normal() * 10f32.powi(-36 - (i / 64 % 4) as i32));
+    let large = each(&|_, random| random.normal() * 1e4);
+    let huge = each(&|i, random| if i % 97 == 5 { 1e38 } else { random.normal() * 1e37 });
+    let positive = each(&|_, random| random.unit() + 0.25);
+    let boundaries = boundaries(format);
+    let ties = each(&|i, random| {
+        let boundary = boundaries[random.next() as usize % boundaries.len()];
+        let ulps = random.next() as i32 % 3 - 1;
+        // A one in every 32 values, so that the boundaries are those of the scaled values.
+        if i % 32 == 0 { 1.0 } else { f32::from_bits((boundary.to_bits() as i32 + ulps) as u32) }
+    });
+    vec![
+        ("normal", normal),
+        ("sparse", sparse),
+        ("denormal", denormal),
+        ("tiny", tiny),
+        ("large", large),
+        ("huge", huge),
+        ("positive", positive),
+        ("ties", ties),
+    ]
+}
+
+/// Where rounding changes its mind when the largest magnitude is 1.
+fn boundaries(format: Format) -> Vec<f32> {
+    let midpoints = |mut values: Vec<f32>| {
+        values.sort_by(f32::total_cmp);
+        values.dedup();
+        values.windows(2).map(|w| (w[0] + w[1]) / 2.0).collect::<Vec<f32>>()
+    };
+    let steps = |top: i32| (-top..top).map(|i| (i as f32 + 0.5) / top as f32).collect();
+    match format {
+        Format::Nf4 { .. } => midpoints(tables::NF4.to_vec()),
+        Format::Fp4 { .. } => midpoints(tables::FP4.to_vec()),
+        Format::Dynamic8 { .. } => midpoints(tables::DYNAMIC_MAP.to_vec()),
+        Format::Int4 { .. } => steps(7),
+        Format::Int8 { .. } | Format::AffineInt8 { .. } => steps(127),
     }
 }
