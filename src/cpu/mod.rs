@@ -6,5 +6,6 @@ mod kernels;
 mod simd;
 
 pub use isa::Isa;
+pub use kernels::ceiling;
 pub use kernels::dequantize::dequantize_into;
 pub use kernels::quantize::quantize;

@@ -1,6 +1,7 @@
 //! The algorithms, each written once over [`Simd`](crate::cpu::simd::Simd). No intrinsics.
 
 mod blockwise8;
+pub mod ceiling;
 mod codebook4;
 pub mod decode;
 pub mod dequantize;
