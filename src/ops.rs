@@ -44,7 +44,7 @@ pub fn quantize_blockwise(
     device: &Device,
 ) -> Result<(Vec<u8>, Vec<f32>)> {
     match device {
-        Device::Cpu(isa) => cpu::quantize_blockwise(*isa, values, map, block_size),
+        Device::Cpu(_) => cpu::quantize_blockwise(values, map, block_size),
     }
 }
 

@@ -2,35 +2,23 @@
 
 mod arch;
 mod isa;
+mod kernels;
 mod simd;
 
 pub use isa::Isa;
+pub use kernels::ceiling;
+pub use kernels::dequantize::dequantize_into;
+pub use kernels::own_map::quantize_blockwise;
+pub use kernels::quantize::quantize;
 
 // Stand-ins until the kernels land.
 use crate::error::Result;
 use crate::formats::*;
-use crate::shape::*;
 use crate::strategy::*;
 use crate::values::*;
 use std::sync::Arc;
-pub fn quantize(_: Isa, values: Values<'_>, shape: MatShape, recipe: Recipe) -> Result<QuantMatrix> {
-    crate::reference::quantize(values, shape, recipe.format)
-}
-pub fn quantize_blockwise(
-    _: Isa,
-    values: Values<'_>,
-    map: &[f32; 256],
-    block: BlockSize,
-) -> Result<(Vec<u8>, Vec<f32>)> {
-    Ok(crate::reference::blockwise8(&values.to_f32(), map, block.get()))
-}
 pub fn quantize_rows(_: Isa, values: Values<'_>, k: usize, t: f32) -> QuantizedRows {
     crate::reference::quantize_rows(&values.to_f32(), k, 127.0, t)
-}
-pub fn dequantize_into(_: Isa, m: &QuantMatrix, out: ValuesMut<'_>) -> Result<()> {
-    let v = crate::reference::dequantize(m);
-    with_slice!(ValuesMut, out, s => for (o, v) in s.iter_mut().zip(v) { *o = Element::from_f32(v); });
-    Ok(())
 }
 #[derive(Clone, Debug)]
 pub struct Prepared(Arc<QuantMatrix>, Activations);

@@ -106,4 +106,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn lookup16(self, table: Self::Table16, index: Self::I) -> Self::F;
     /// The entries at the low five bits of each lane.
     fn lookup32(self, table: Self::Table32, index: Self::I) -> Self::F;
+
+    // For quantizing and dequantizing.
+
+    /// The entries at the low eight bits of each lane.
+    fn lookup256(self, table: &[f32; 256], index: Self::I) -> Self::F;
+
+    /// The smaller, as signed integers.
+    fn min_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Writes `4 * LANES` codes, each lane 0 to 15, in [`nibbles`](crate::formats::nibbles) order: `2 * LANES` bytes.
+    fn store_nibbles(self, codes: [Self::I; 4], dst: &mut [u8]);
+    /// As [`Simd::store_nibbles`], of the first `4 * LANES` bytes of `src`, each 0 to 15.
+    fn pack_nibbles(self, src: &[u8], dst: &mut [u8]);
+    /// Copies `src` to `dst`, of the same length, past the caches: for results too large to stay in them. The bytes are
+    /// visible to other threads as those of ordinary stores are.
+    fn copy_streaming(self, src: &[u8], dst: &mut [u8]);
 }

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use crate::cpu::arch::aligned_head;
 use crate::cpu::arch::first;
 use crate::cpu::arch::first_mut;
 use crate::cpu::arch::intrinsic;
@@ -265,4 +266,61 @@ impl Simd for Avx2 {
         let high = self.lookup16([table[2], table[3]], index);
         intrinsic!(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<27>(index))))
     }
+
+    // For quantizing and dequantizing.
+
+    #[inline(always)]
+    fn lookup256(self, table: &[f32; 256], index: __m256i) -> __m256 {
+        // The mask keeps every index within the table.
+        memory!(_mm256_i32gather_ps::<4>(table.as_ptr(), _mm256_and_si256(index, _mm256_set1_epi32(255))))
+    }
+
+    #[inline(always)]
+    fn min_i(self, a: __m256i, b: __m256i) -> __m256i {
+        intrinsic!(_mm256_min_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn store_nibbles(self, [a, b, c, d]: [__m256i; 4], dst: &mut [u8]) {
+        // Packing works within halves: dwords 0, 2, 4, 6 of `bytes` are the lower lanes of a, b, c, d.
+        intrinsic!({
+            let bytes = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+            let ordered = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+            store_byte_pairs(ordered, dst);
+        });
+    }
+
+    #[inline(always)]
+    fn pack_nibbles(self, src: &[u8], dst: &mut [u8]) {
+        let src = first(src, 32);
+        memory!(store_byte_pairs(_mm256_loadu_si256(src.as_ptr().cast()), dst));
+    }
+
+    #[inline(always)]
+    fn copy_streaming(self, src: &[u8], dst: &mut [u8]) {
+        let head = aligned_head(dst, 32);
+        let (head_src, src) = src.split_at(head);
+        let (head_dst, dst) = dst.split_at_mut(head);
+        head_dst.copy_from_slice(head_src);
+        let (src, tail_src) = src.split_at(src.len() / 32 * 32);
+        let (dst, tail_dst) = dst.split_at_mut(src.len());
+        tail_dst.copy_from_slice(tail_src);
+        for (src, dst) in src.chunks_exact(32).zip(dst.chunks_exact_mut(32)) {
+            // SAFETY: the receiver proves AVX; both chunks have 32 bytes, and `aligned_head` has aligned those of `dst`.
+            unsafe { _mm256_stream_si256(dst.as_mut_ptr().cast(), _mm256_loadu_si256(src.as_ptr().cast())) }
+        }
+        // Non-temporal stores are ordered by this alone.
+        intrinsic!(_mm_sfence());
+    }
+}
+
+/// Joins neighbouring bytes, each 0 to 15, into bytes of two codes, the first in the high half: 16 bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_byte_pairs(bytes: __m256i, dst: &mut [u8]) {
+    let dst = first_mut(dst, 16);
+    let words = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(0x0110));
+    let pairs = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi16(words, words));
+    // SAFETY: `dst` has 16 bytes, and the store needs no alignment.
+    unsafe { _mm_storeu_si128(dst.as_mut_ptr().cast(), _mm256_castsi256_si128(pairs)) }
 }

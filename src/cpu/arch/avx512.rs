@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use crate::cpu::arch::aligned_head;
 use crate::cpu::arch::first;
 use crate::cpu::arch::first_mut;
 use crate::cpu::arch::intrinsic;
@@ -88,12 +89,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load_nibbles(self, src: &[u8]) -> __m512i {
         let src = first(src, 8);
-        // Lanes 0 to 7 take the first word, 8 to 15 the second; each shifts its own code down.
+        // Every half of the register holds all sixteen codes; byte 0 of lane i takes the eight bits from code i up.
         memory!({
-            let words = _mm_loadl_epi64(src.as_ptr().cast());
-            let half = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-            let shift = _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24);
-            _mm512_srlv_epi32(_mm512_permutexvar_epi32(half, _mm512_castsi128_si512(words)), shift)
+            let all = _mm512_set1_epi64(src.as_ptr().cast::<i64>().read_unaligned());
+            let from = _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 36, 32, 44, 40, 52, 48, 60, 56);
+            _mm512_multishift_epi64_epi8(from, all)
         })
     }
 
@@ -254,4 +254,72 @@ impl Simd for Avx512 {
     fn lookup32(self, table: [__m512; 2], index: __m512i) -> __m512 {
         intrinsic!(_mm512_permutex2var_ps(table[0], index, table[1]))
     }
+
+    // For quantizing and dequantizing.
+
+    #[inline(always)]
+    fn lookup256(self, table: &[f32; 256], index: __m512i) -> __m512 {
+        // The mask keeps every index within the table.
+        memory!(_mm512_i32gather_ps::<4>(_mm512_and_si512(index, _mm512_set1_epi32(255)), table.as_ptr()))
+    }
+
+    #[inline(always)]
+    fn min_i(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsic!(_mm512_min_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn store_nibbles(self, [a, b, c, d]: [__m512i; 4], dst: &mut [u8]) {
+        // Byte j of lane i is lane i of vector j; the permutation puts the vectors one after the other.
+        intrinsic!({
+            let ab = _mm512_or_si512(a, _mm512_slli_epi32::<8>(b));
+            let cd = _mm512_or_si512(_mm512_slli_epi32::<16>(c), _mm512_slli_epi32::<24>(d));
+            let order = _mm512_loadu_si512(LANES_TO_BYTES.as_ptr().cast());
+            store_byte_pairs(_mm512_permutexvar_epi8(order, _mm512_or_si512(ab, cd)), dst);
+        });
+    }
+
+    #[inline(always)]
+    fn pack_nibbles(self, src: &[u8], dst: &mut [u8]) {
+        let src = first(src, 64);
+        memory!(store_byte_pairs(_mm512_loadu_si512(src.as_ptr().cast()), dst));
+    }
+
+    #[inline(always)]
+    fn copy_streaming(self, src: &[u8], dst: &mut [u8]) {
+        let head = aligned_head(dst, 64);
+        let (head_src, src) = src.split_at(head);
+        let (head_dst, dst) = dst.split_at_mut(head);
+        head_dst.copy_from_slice(head_src);
+        let (src, tail_src) = src.split_at(src.len() / 64 * 64);
+        let (dst, tail_dst) = dst.split_at_mut(src.len());
+        tail_dst.copy_from_slice(tail_src);
+        for (src, dst) in src.chunks_exact(64).zip(dst.chunks_exact_mut(64)) {
+            // SAFETY: the receiver proves AVX-512; both chunks have 64 bytes, and `aligned_head` has aligned those of `dst`.
+            unsafe { _mm512_stream_si512(dst.as_mut_ptr().cast(), _mm512_loadu_si512(src.as_ptr().cast())) }
+        }
+        // Non-temporal stores are ordered by this alone.
+        intrinsic!(_mm_sfence());
+    }
+}
+
+/// Byte `16 * j + i` comes from byte `4 * i + j`.
+static LANES_TO_BYTES: [u8; 64] = {
+    let mut order = [0; 64];
+    let mut n = 0;
+    while n < 64 {
+        order[n] = (4 * (n % 16) + n / 16) as u8;
+        n += 1;
+    }
+    order
+};
+
+/// Joins neighbouring bytes, each 0 to 15, into bytes of two codes, the first in the high half: 32 bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn store_byte_pairs(bytes: __m512i, dst: &mut [u8]) {
+    let dst = first_mut(dst, 32);
+    let words = _mm512_maddubs_epi16(bytes, _mm512_set1_epi16(0x0110));
+    // SAFETY: `dst` has 32 bytes, and the store needs no alignment.
+    unsafe { _mm256_storeu_si256(dst.as_mut_ptr().cast(), _mm512_cvtepi16_epi8(words)) }
 }

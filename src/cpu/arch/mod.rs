@@ -44,3 +44,10 @@ fn first<T>(src: &[T], len: usize) -> &[T] {
 fn first_mut<T>(dst: &mut [T], len: usize) -> &mut [T] {
     &mut dst[..len]
 }
+
+/// How many of the first bytes of `dst` lie before the next multiple of `align`: all when it ends before.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn aligned_head(dst: &[u8], align: usize) -> usize {
+    dst.as_ptr().align_offset(align).min(dst.len())
+}

@@ -165,4 +165,32 @@ impl Simd for Scalar {
     fn lookup32(self, table: [f32; 32], index: I) -> F {
         index.map(|i| table[(i & 31) as usize])
     }
+
+    // For quantizing and dequantizing.
+
+    #[inline(always)]
+    fn lookup256(self, table: &[f32; 256], index: I) -> F {
+        index.map(|i| table[(i & 255) as usize])
+    }
+
+    #[inline(always)]
+    fn min_i(self, a: I, b: I) -> I {
+        lanes(|i| a[i].min(b[i]))
+    }
+    #[inline(always)]
+    fn store_nibbles(self, codes: [I; 4], dst: &mut [u8]) {
+        for (byte, pair) in dst[..2 * LANES].iter_mut().zip(codes.as_flattened().chunks_exact(2)) {
+            *byte = (pair[0] << 4 | pair[1]) as u8;
+        }
+    }
+    #[inline(always)]
+    fn pack_nibbles(self, src: &[u8], dst: &mut [u8]) {
+        for (byte, pair) in dst[..2 * LANES].iter_mut().zip(src[..4 * LANES].chunks_exact(2)) {
+            *byte = pair[0] << 4 | pair[1];
+        }
+    }
+    #[inline(always)]
+    fn copy_streaming(self, src: &[u8], dst: &mut [u8]) {
+        dst.copy_from_slice(src);
+    }
 }

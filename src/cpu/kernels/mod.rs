@@ -1,0 +1,15 @@
+//! The algorithms, each written once over [`Simd`](crate::cpu::simd::Simd). No intrinsics.
+
+mod blockwise8;
+pub mod ceiling;
+mod codebook4;
+pub mod decode;
+pub mod dequantize;
+mod grouped;
+pub mod own_map;
+pub mod quantize;
+mod runs;
+mod source;
+mod tasks;
+#[cfg(test)]
+mod testing;
