@@ -111,7 +111,8 @@ fn bitsandbytes_config(format: Format, dtype: Dtype, skipped: &[String]) -> Valu
 /// `config` of a model whose linear layers are dense again, in `dtype`.
 pub fn dense_config(config: &Value, dtype: Dtype) -> Value {
     let mut entries: Map<String, Value> = entries_without_quantization(config).into_iter().collect();
-    let key = if entries.contains_key("torch_dtype") && !entries.contains_key("dtype") { "torch_dtype" } else { "dtype" };
+    let key =
+        if entries.contains_key("torch_dtype") && !entries.contains_key("dtype") { "torch_dtype" } else { "dtype" };
     entries.insert(key.to_string(), json!(dtype.torch_name()));
     Value::Object(entries)
 }

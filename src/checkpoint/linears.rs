@@ -170,7 +170,8 @@ const CONV1D_MODELS: [&str; 4] = ["gpt2", "openai-gpt", "imagegpt", "decision_tr
 
 /// Without a model type these names are taken for GPT-2's: quantizing along the wrong axis would be silent.
 fn is_conv1d(last: &str, model_type: Option<&str>) -> bool {
-    matches!(last, "c_attn" | "c_proj" | "c_fc" | "q_attn") && model_type.is_none_or(|name| CONV1D_MODELS.contains(&name))
+    matches!(last, "c_attn" | "c_proj" | "c_fc" | "q_attn")
+        && model_type.is_none_or(|name| CONV1D_MODELS.contains(&name))
 }
 
 #[cfg(test)]

@@ -52,10 +52,8 @@ pub(super) fn describe(store: &Store, module: &str, state_info: &TensorInfo) -> 
     let (format, shape, dtype) = (parse_format(&state)?, state.shape()?, state.dtype()?);
     let rule = format!("{format}, shape {shape}");
     let num_scales = format.num_scales(shape);
-    let mut expected = vec![
-        ("weight", StoredDtype::U8, format.num_code_bytes(shape)),
-        ("weight.scale", StoredDtype::F32, num_scales),
-    ];
+    let mut expected =
+        vec![("weight", StoredDtype::U8, format.num_code_bytes(shape)), ("weight.scale", StoredDtype::F32, num_scales)];
     if format.has_zero_points() {
         expected.push(("weight.zero_point", StoredDtype::U8, num_scales));
     }
@@ -84,7 +82,9 @@ fn parse_format(state: &QuantState<'_>) -> Result<Format> {
         }
         "int8" => Format::Int8 { granularity: parse_granularity(state)? },
         "int4" => Format::Int4 { granularity: parse_granularity(state)?, symmetry: parse_symmetry(state)? },
-        "affine_int8" => Format::AffineInt8 { granularity: parse_granularity(state)?, symmetry: parse_symmetry(state)? },
+        "affine_int8" => {
+            Format::AffineInt8 { granularity: parse_granularity(state)?, symmetry: parse_symmetry(state)? }
+        }
         other => return Err(state.bad("format", "int8, int4, affine_int8 or dynamic8", other)),
     })
 }

@@ -87,7 +87,9 @@ impl Output {
             fs::rename(&self.target, &aside).map_err(io)?;
             if let Err(error) = fs::rename(&self.temporary, &self.target) {
                 let restored = fs::rename(&aside, &self.target);
-                return Err(restored.map_or_else(|e| Error::io(&aside, "move back the old output from", e), |()| io(error)));
+                return Err(
+                    restored.map_or_else(|e| Error::io(&aside, "move back the old output from", e), |()| io(error))
+                );
             }
             remove(&aside).map_err(|e| Error::io(&aside, "remove the old output", e))?;
         }

@@ -122,8 +122,7 @@ fn header_length(path: &Path, file: &File, file_bytes: u64) -> Result<u64> {
 /// # Errors
 /// The [`FileFault`] of the first rule that is broken.
 pub fn parse_header(header: &[u8], data_bytes: u64) -> Result<Vec<TensorInfo>, FileFault> {
-    let text =
-        std::str::from_utf8(header).map_err(|e| FileFault::HeaderNotUtf8 { offset: 8 + e.valid_up_to() })?;
+    let text = std::str::from_utf8(header).map_err(|e| FileFault::HeaderNotUtf8 { offset: 8 + e.valid_up_to() })?;
     let Pairs(entries) = serde_json::from_str(text).map_err(|e| match e.is_data() {
         true => FileFault::HeaderNotObject { reason: e.to_string() },
         false => FileFault::HeaderNotJson { reason: e.to_string() },
@@ -164,12 +163,10 @@ fn parse_entry(name: &str, entry: &Value, data_bytes: u64) -> Result<TensorInfo,
     };
     let object = entry.as_object().ok_or_else(|| bad("entry", "an object", Some(entry)))?;
     let get = |field| object.get(field);
-    let dtype_name =
-        get("dtype").and_then(Value::as_str).ok_or_else(|| bad("dtype", "a string", get("dtype")))?;
+    let dtype_name = get("dtype").and_then(Value::as_str).ok_or_else(|| bad("dtype", "a string", get("dtype")))?;
     let dtype = StoredDtype::from_name(dtype_name)
         .ok_or_else(|| FileFault::UnknownDtype { tensor: name.to_string(), dtype: shorten(dtype_name) })?;
-    let sides =
-        get("shape").and_then(Value::as_array).ok_or_else(|| bad("shape", "an array", get("shape")))?;
+    let sides = get("shape").and_then(Value::as_array).ok_or_else(|| bad("shape", "an array", get("shape")))?;
     let shape: Vec<usize> = sides
         .iter()
         .map(|side| side.as_u64().and_then(|side| usize::try_from(side).ok()))

@@ -53,9 +53,11 @@ impl Store {
         let mut shards: Vec<&str> = map.iter().map(|(_, shard)| shard.as_str()).collect();
         shards.sort_unstable();
         shards.dedup();
-        for (tensor, shard) in &map {
+        for &shard in &shards {
             if !directory.join(shard).is_file() {
-                return Err(fault(FileFault::MissingShard { shard: shard.clone(), tensor: tensor.clone() }));
+                let tensor =
+                    map.iter().find(|entry| entry.1 == shard).map_or_else(String::new, |entry| entry.0.clone());
+                return Err(fault(FileFault::MissingShard { shard: shard.to_string(), tensor }));
             }
         }
         let paths: Vec<PathBuf> = shards.iter().map(|shard| directory.join(shard)).collect();
@@ -109,8 +111,9 @@ impl Store {
 
     /// All bytes of a tensor.
     pub(super) fn read(&self, info: &TensorInfo) -> Result<Vec<u8>> {
-        let too_large =
-            || Error::TooLarge { what: "tensor", shape: info.shape.clone() }.in_tensor(self.file_name(info), &info.name);
+        let too_large = || {
+            Error::TooLarge { what: "tensor", shape: info.shape.clone() }.in_tensor(self.file_name(info), &info.name)
+        };
         let length = usize::try_from(info.num_bytes()).map_err(|_| too_large())?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(length).map_err(|_| too_large())?;
@@ -121,8 +124,9 @@ impl Store {
 
     /// The values of a tensor whose dtype is `dtype`.
     pub(super) fn read_values(&self, info: &TensorInfo, dtype: Dtype) -> Result<OwnedValues> {
-        let too_large =
-            || Error::TooLarge { what: "tensor", shape: info.shape.clone() }.in_tensor(self.file_name(info), &info.name);
+        let too_large = || {
+            Error::TooLarge { what: "tensor", shape: info.shape.clone() }.in_tensor(self.file_name(info), &info.name)
+        };
         let count = usize::try_from(info.num_bytes()).map_err(|_| too_large())? / dtype.size_bytes();
         let mut values = OwnedValues::zeros(dtype, count);
         self.read_at(info, 0, values.as_bytes_mut())?;
@@ -144,8 +148,7 @@ fn weight_map(index: &Path) -> Result<Vec<(String, String)>> {
         fault(FileFault::BadJson { field: field.to_string(), rule, found: found.to_string() })
     };
     let text = std::fs::read(index).map_err(|e| Error::io(index, "read", e))?;
-    let root: Value =
-        serde_json::from_slice(&text).map_err(|e| fault(FileFault::NotJson { reason: e.to_string() }))?;
+    let root: Value = serde_json::from_slice(&text).map_err(|e| fault(FileFault::NotJson { reason: e.to_string() }))?;
     let map = root.get("weight_map");
     let Some(pairs) = map.and_then(Value::as_object) else {
         return Err(bad("weight_map", "an object", &map.map_or("nothing".to_string(), kind)));

@@ -202,7 +202,13 @@ fn a_tensor_of_the_wrong_dtype_or_length_is_refused() {
         (true, "l.weight.nested_quant_map", "F16", vec![256], "expected 256 values of F32, found 256 of F16"),
     ] {
         let mut tensors = small_4bit("nf4", nested);
-        let width = if dtype == "F32" { 4 } else if dtype == "F16" { 2 } else { 1 };
+        let width = if dtype == "F32" {
+            4
+        } else if dtype == "F16" {
+            2
+        } else {
+            1
+        };
         let target = tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
         target.bytes = vec![0; shape[0] * width];
         (target.dtype, target.shape) = (dtype, shape);
@@ -222,11 +228,21 @@ fn a_wrong_quant_state_is_refused() {
     let absurd = format!("[{}, 8]", u64::MAX);
     for (nested, from, to, expected) in [
         (false, "{", "{{", "text must be JSON"),
-        (false, r#"{"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [5, 8]}"#, "[]", "must be an object, found []"),
+        (
+            false,
+            r#"{"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [5, 8]}"#,
+            "[]",
+            "must be an object, found []",
+        ),
         (false, r#""nf4""#, "4", "quant_type must be a string, found 4"),
         (false, r#""nf4""#, r#""nf5""#, "quant_type must be nf4 or fp4, found nf5"),
         (false, r#""nf4""#, r#""fp4""#, "quant_type must be that of the tensor's name, found fp4"),
-        (false, r#""blocksize": 64"#, r#""blocksize": "64""#, r#"blocksize must be a non-negative integer, found "64""#),
+        (
+            false,
+            r#""blocksize": 64"#,
+            r#""blocksize": "64""#,
+            r#"blocksize must be a non-negative integer, found "64""#,
+        ),
         (false, r#""blocksize": 64"#, r#""blocksize": 48"#, "blocksize 48 is not supported: it must be a power of two"),
         (false, r#""blocksize": 64, "#, "", "blocksize must be a non-negative integer, found nothing"),
         (false, "bfloat16", "float8", r#"dtype must be float32, float16 or bfloat16, found "float8""#),

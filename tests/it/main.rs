@@ -2,6 +2,7 @@
 
 mod checkpoint_bnb;
 mod checkpoint_malformed;
+mod checkpoint_native;
 mod checkpoint_shards;
 mod convert;
 mod convert_failures;

@@ -21,9 +21,9 @@ use crate::shape::Granularity;
 use crate::shape::MatShape;
 use crate::values::Dtype;
 
-/// Finds format and shape of a 4-bit weight in its quant state and checks its tensors against them.
-pub(in super::super) fn describe_4bit(store: &Store, module: &str) -> Result<QuantEntry> {
-    let state_info = find_state(store, module)?;
+/// Finds format and shape of a 4-bit weight in its quant state, which must be the only one of `states`, and checks its tensors against them.
+pub(in super::super) fn describe_4bit(store: &Store, module: &str, states: &[&TensorInfo]) -> Result<QuantEntry> {
+    let state_info = the_state(store, module, states)?;
     let state = QuantState::read(store, state_info)?;
     let nested = ["weight.nested_absmax", "weight.nested_quant_map"]
         .iter()
@@ -31,8 +31,9 @@ pub(in super::super) fn describe_4bit(store: &Store, module: &str) -> Result<Qua
         || state.has("nested_offset");
     let absmax = if nested { AbsmaxKind::Nested } else { AbsmaxKind::F32 };
     let block_size = state.integer("blocksize")?;
-    let block_size = BlockSize::new(block_size)
-        .map_err(|_| state.unsupported(format!("blocksize {block_size}"), "it must be a power of two from 32 to 4096"))?;
+    let block_size = BlockSize::new(block_size).map_err(|_| {
+        state.unsupported(format!("blocksize {block_size}"), "it must be a power of two from 32 to 4096")
+    })?;
     let format = match state.text("quant_type")? {
         "nf4" => Format::Nf4 { block_size, absmax },
         "fp4" => Format::Fp4 { block_size, absmax },
@@ -48,22 +49,20 @@ pub(in super::super) fn describe_4bit(store: &Store, module: &str) -> Result<Qua
     Ok(QuantEntry { encoding: Encoding::Bnb4bit, format, shape, dtype, nested_offset, tensors })
 }
 
-fn find_state<'a>(store: &'a Store, module: &str) -> Result<&'a TensorInfo> {
-    let prefix = format!("{module}.weight.quant_state.");
-    let mut states = store.tensors().iter().filter(|info| info.name.starts_with(&prefix));
-    let Some(info) = states.next() else {
+/// The one quant state of a weight that has `states`.
+fn the_state<'a>(store: &'a Store, module: &str, states: &[&'a TensorInfo]) -> Result<&'a TensorInfo> {
+    let Some(&info) = states.first() else {
         let rule = "a 4-bit weight has a quant state beside its absmax and quant_map";
         return required(store, module, "weight.quant_state.bitsandbytes__nf4", rule);
     };
-    let problem = match states.next() {
+    let kind = info.name.rsplit('.').next().unwrap_or_default();
+    let problem = match states.get(1) {
         Some(second) => Some((format!("a second quant state, {}", second.name), "a weight has one")),
-        None if matches!(&info.name[prefix.len()..], "bitsandbytes__nf4" | "bitsandbytes__fp4") => None,
-        None => Some((info.name[prefix.len()..].to_string(), "known are bitsandbytes__nf4, bitsandbytes__fp4 and lowbit")),
+        None if matches!(kind, "bitsandbytes__nf4" | "bitsandbytes__fp4") => None,
+        None => Some((kind.to_string(), "known are bitsandbytes__nf4, bitsandbytes__fp4 and lowbit")),
     };
     match problem {
-        Some((what, rule)) => {
-            Err(store.fault(info, FileFault::Unsupported { tensor: info.name.clone(), what, rule }))
-        }
+        Some((what, rule)) => Err(store.fault(info, FileFault::Unsupported { tensor: info.name.clone(), what, rule })),
         None => Ok(info),
     }
 }
@@ -95,9 +94,14 @@ fn check_4bit_tensors(store: &Store, module: &str, format: Format, shape: MatSha
     }
     let num_scales = format.num_scales(shape);
     let mut companions = vec![("weight.quant_map", StoredDtype::F32, 16)];
-    if matches!(format, Format::Nf4 { absmax: AbsmaxKind::Nested, .. } | Format::Fp4 { absmax: AbsmaxKind::Nested, .. }) {
+    if matches!(format, Format::Nf4 { absmax: AbsmaxKind::Nested, .. } | Format::Fp4 { absmax: AbsmaxKind::Nested, .. })
+    {
         companions.push(("weight.absmax", StoredDtype::U8, num_scales));
-        companions.push(("weight.nested_absmax", StoredDtype::F32, num_scales.div_ceil(NestedAbsmax::BLOCK_SIZE.get())));
+        companions.push((
+            "weight.nested_absmax",
+            StoredDtype::F32,
+            num_scales.div_ceil(NestedAbsmax::BLOCK_SIZE.get()),
+        ));
         companions.push(("weight.nested_quant_map", StoredDtype::F32, 256));
     } else {
         companions.push(("weight.absmax", StoredDtype::F32, num_scales));

@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn no_f32_is_longer_than_the_room_reserved() {
-        for value in [f32::MIN_POSITIVE, f32::MAX, f32::from_bits(1), 1.175_494_5e-38, 3.402_823e38, 1.0 / 3.0, 1.1e-5] {
+        for value in [f32::MIN_POSITIVE, f32::MAX, f32::from_bits(1), 1.175_494_5e-38, 3.402_823e38, 1.0 / 3.0, 1.1e-5]
+        {
             assert!(python_float(f64::from(-value)).len() <= LONGEST_FLOAT.len(), "{value:e}");
         }
     }
