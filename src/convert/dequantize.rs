@@ -58,7 +58,7 @@ pub fn dequantize(
     let dtype = options.dtype;
     let linears = quantized_linears(source)?;
     let (steps, units) = plan(source, &linears, |linear, _| vec![dense_spec(linear, dtype)]);
-    let output = Output::create(output, source.model_dir().is_some(), options.overwrite, Some(source.path()))?;
+    let output = Output::create(output, source.kind(), options.overwrite, Some(source.path()))?;
     let writer = ModelWriter::new(output, &units, options.max_shard_bytes);
     let mut report = Report { left_dense: source.left_dense(), ..Report::default() };
     let transform = |piece: Piece| match piece {

@@ -66,7 +66,7 @@ pub fn quantize(
     let format = options.recipe.format;
     let (steps, units) =
         plan(source, &chosen, |linear, dtype| checkpoint::plan_format(&linear.name, format, linear.shape, dtype));
-    let output = Output::create(output, source.model_dir().is_some(), options.overwrite, Some(source.path()))?;
+    let output = Output::create(output, source.kind(), options.overwrite, Some(source.path()))?;
     let writer = ModelWriter::new(output, &units, options.max_shard_bytes);
     let mut report = Report { left_dense, ..Report::default() };
     let transform = |piece: Piece| match piece {

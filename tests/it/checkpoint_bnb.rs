@@ -281,3 +281,30 @@ fn codebooks_and_layouts_of_other_kinds_are_unsupported() {
     tensors[2] = files::f32_tensor("l.weight.absmax", &[1], &[f32::INFINITY]);
     assert_names(&message(&tensors), &["tensor l.weight: absmax: element 0 is inf"]);
 }
+
+#[test]
+fn no_spoilt_byte_and_no_cut_makes_reading_panic() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.safetensors");
+    let read = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        checkpoint::open(&path).and_then(|checkpoint| checkpoint.load_matrix("l")).map(|matrix| hash(&matrix))
+    };
+    for tensors in [small_4bit("nf4", true), small_int8()] {
+        let good = files::serialize(&tensors);
+        assert!(read(&good).is_ok());
+        for length in 0..good.len() {
+            assert!(read(&good[..length]).is_err(), "cut to {length} bytes");
+        }
+        let header_bytes = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+        // Every byte of header and text; the long tables in between are values like any other.
+        for position in (0..header_bytes).chain(good.len() - 160.min(good.len() - header_bytes)..good.len()) {
+            for spoilt in [0, 0xff, b'9', b'"', b']', good[position] ^ 1] {
+                let mut bytes = good.clone();
+                bytes[position] = spoilt;
+                // An error or, where the byte does not matter to the form, a matrix: but no panic.
+                let _ = read(&bytes);
+            }
+        }
+    }
+}

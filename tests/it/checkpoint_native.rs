@@ -8,6 +8,7 @@ use lowbit::MatShape;
 use lowbit::QuantMatrix;
 use lowbit::Recipe;
 use lowbit::checkpoint;
+use lowbit::checkpoint::OutputKind;
 use lowbit::formats::Symmetry;
 use lowbit::reference;
 use lowbit::values::Values;
@@ -23,7 +24,7 @@ fn tensors(recipe: impl Into<Recipe>) -> Vec<RawTensor> {
     let (shape, format) = (MatShape::new(4, 64).unwrap(), recipe.into().format);
     let matrix = reference::quantize(Values::F32(&files::noise(256, 1)), shape, format).unwrap();
     let matrix = QuantMatrix::from_parts(format, shape, Dtype::Bf16, matrix.into_parts()).unwrap();
-    let output = checkpoint::Output::create(&path, false, false, None).unwrap();
+    let output = checkpoint::Output::create(&path, OutputKind::File, false, None).unwrap();
     let mut writer = checkpoint::ModelWriter::new(output, &[checkpoint::plan_matrix("l", &matrix)], u64::MAX);
     writer.write_matrix("l", &matrix).unwrap();
     writer.finish().unwrap().0.commit().unwrap();

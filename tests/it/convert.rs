@@ -17,6 +17,7 @@ use lowbit::Nf4;
 use lowbit::Recipe;
 use lowbit::checkpoint;
 use lowbit::checkpoint::LeftReason;
+use lowbit::checkpoint::OutputKind;
 use lowbit::convert;
 use lowbit::convert::DequantizeOptions;
 use lowbit::convert::QuantizeOptions;
@@ -260,7 +261,7 @@ fn a_dynamic_map_of_its_own_is_kept() {
     let mut parts = reference::quantize(Values::F32(&files::noise(256, 1)), shape, format).unwrap().into_parts();
     parts.map = Some(map);
     let matrix = lowbit::QuantMatrix::from_parts(format, shape, Dtype::F32, parts).unwrap();
-    let output = checkpoint::Output::create(&path, false, false, None).unwrap();
+    let output = checkpoint::Output::create(&path, OutputKind::File, false, None).unwrap();
     let mut writer = checkpoint::ModelWriter::new(output, &[checkpoint::plan_matrix("l", &matrix)], u64::MAX);
     writer.write_matrix("l", &matrix).unwrap();
     writer.finish().unwrap().0.commit().unwrap();
