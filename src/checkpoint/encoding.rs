@@ -61,21 +61,22 @@ pub(super) struct QuantEntry {
 
 /// All quantized weights, by module name. `dtype` is the model's, for files that do not say which type was quantized.
 pub(super) fn find(store: &Store, dtype: Dtype) -> Result<BTreeMap<String, QuantEntry>> {
-    let (mut with_state, mut int8) = (BTreeSet::new(), BTreeSet::new());
+    let (mut with_state, mut int8) = (BTreeMap::<&str, Vec<&TensorInfo>>::new(), BTreeSet::new());
     for info in store.tensors() {
         if let Some((module, companion)) = info.name.rsplit_once(".weight.") {
             if is_companion(companion) {
-                with_state.insert(module);
+                let states = with_state.entry(module).or_default();
+                states.extend(companion.starts_with("quant_state.").then_some(info));
             }
         } else if let Some(module) = info.name.strip_suffix(".SCB").or(info.name.strip_suffix(".weight_format")) {
             int8.insert(module);
         }
     }
     let mut found = BTreeMap::new();
-    for module in with_state {
+    for (module, states) in with_state {
         let entry = match store.get(&native::state_name(module)) {
             Some(state) => native::describe(store, module, state)?,
-            None => bnb::describe_4bit(store, module)?,
+            None => bnb::describe_4bit(store, module, &states)?,
         };
         found.insert(module.to_string(), entry);
     }

@@ -41,6 +41,7 @@ pub use linears::LeftReason;
 pub use linears::Linear;
 pub use linears::Stored;
 pub use output::Output;
+pub use output::OutputKind;
 pub use safetensors::TensorInfo;
 pub use writer::ModelWriter;
 
@@ -96,6 +97,11 @@ impl Checkpoint {
     /// The directory, if one was opened.
     pub fn model_dir(&self) -> Option<&Path> {
         self.is_directory.then_some(self.path.as_path())
+    }
+
+    /// What an output of the same form is.
+    pub fn kind(&self) -> OutputKind {
+        if self.is_directory { OutputKind::Directory } else { OutputKind::File }
     }
 
     /// The directory's `config.json`.

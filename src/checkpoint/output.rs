@@ -12,33 +12,42 @@ use super::store;
 use crate::error::Error;
 use crate::error::Result;
 
+/// What an output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputKind {
+    /// One safetensors file.
+    File,
+    /// A model directory.
+    Directory,
+}
+
 /// A file or directory under construction beside its target. [`Output::commit`] renames it into place; dropped before
 /// that, it is removed and whatever was at the target is untouched.
 #[derive(Debug)]
 pub struct Output {
     target: PathBuf,
     temporary: PathBuf,
-    is_directory: bool,
+    kind: OutputKind,
     overwrite: bool,
     committed: bool,
 }
 
 impl Output {
-    /// Begins an output at `target`, a directory if `is_directory`. With `overwrite`, what is there is replaced on commit;
+    /// Begins an output at `target`. With `overwrite`, what is there is replaced on commit;
     /// a directory only if it is empty or holds a model. `input` is what is converted, if anything is.
     ///
     /// # Errors
     /// [`Error::OutputExists`], [`Error::BadOutput`] when replacing the target would harm the input or something that is
     /// not a model, [`Error::Io`] when nothing can be created beside it.
-    pub fn create(target: &Path, is_directory: bool, overwrite: bool, input: Option<&Path>) -> Result<Self> {
+    pub fn create(target: &Path, kind: OutputKind, overwrite: bool, input: Option<&Path>) -> Result<Self> {
         let target = resolve(target)?;
         if let Some(input) = input {
             let input = fs::canonicalize(input).map_err(|e| Error::io(input, "find", e))?;
             check_distance(&target, &input)?;
         }
-        check_existing(&target, is_directory, overwrite)?;
-        let temporary = create_temporary(&target, is_directory)?;
-        Ok(Self { target, temporary, is_directory, overwrite, committed: false })
+        check_existing(&target, kind, overwrite)?;
+        let temporary = create_temporary(&target, kind)?;
+        Ok(Self { target, temporary, kind, overwrite, committed: false })
     }
 
     /// Where the output will be.
@@ -51,9 +60,9 @@ impl Output {
         &self.temporary
     }
 
-    /// Whether it is a directory.
-    pub fn is_directory(&self) -> bool {
-        self.is_directory
+    /// What it is.
+    pub fn kind(&self) -> OutputKind {
+        self.kind
     }
 
     /// Writes `value` with an indent of two spaces to the file `name` of an output directory.
@@ -75,11 +84,11 @@ impl Output {
     /// appeared there meanwhile.
     pub fn commit(mut self) -> Result<()> {
         let io = |e| Error::io(&self.target, "rename the finished output to", e);
-        check_existing(&self.target, self.is_directory, self.overwrite)?;
-        if self.is_directory {
+        check_existing(&self.target, self.kind, self.overwrite)?;
+        if self.kind == OutputKind::Directory {
             sync_directory(&self.temporary);
         }
-        if !self.is_directory || fs::symlink_metadata(&self.target).is_err() {
+        if self.kind == OutputKind::File || fs::symlink_metadata(&self.target).is_err() {
             // Renaming replaces a file in one step.
             fs::rename(&self.temporary, &self.target).map_err(io)?;
         } else {
@@ -141,18 +150,22 @@ fn check_distance(target: &Path, input: &Path) -> Result<()> {
     Ok(())
 }
 
-fn check_existing(target: &Path, is_directory: bool, overwrite: bool) -> Result<()> {
+fn check_existing(target: &Path, kind: OutputKind, overwrite: bool) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(target) else { return Ok(()) };
     if !overwrite {
         return Err(Error::OutputExists { path: target.display().to_string() });
     }
     let existing_directory = fs::metadata(target).map_or(metadata.is_dir(), |followed| followed.is_dir());
-    match (existing_directory, is_directory) {
-        (false, false) => Ok(()),
-        (true, false) => Err(bad(target, "it is a directory, and a file is to be written".to_string())),
-        (false, true) => Err(bad(target, "it is a file, and a directory is to be written".to_string())),
-        (true, true) if is_replaceable(target) => Ok(()),
-        (true, true) => Err(bad(target, "it is a directory with something else than a model in it".to_string())),
+    match (existing_directory, kind) {
+        (false, OutputKind::File) => Ok(()),
+        (true, OutputKind::File) => Err(bad(target, "it is a directory, and a file is to be written".to_string())),
+        (false, OutputKind::Directory) => {
+            Err(bad(target, "it is a file, and a directory is to be written".to_string()))
+        }
+        (true, OutputKind::Directory) if is_replaceable(target) => Ok(()),
+        (true, OutputKind::Directory) => {
+            Err(bad(target, "it is a directory with something else than a model in it".to_string()))
+        }
     }
 }
 
@@ -175,9 +188,12 @@ fn free_name(target: &Path, purpose: &str) -> PathBuf {
         .unwrap_or_else(|| target.with_file_name(format!(".{name}.{purpose}")))
 }
 
-fn create_temporary(target: &Path, is_directory: bool) -> Result<PathBuf> {
+fn create_temporary(target: &Path, kind: OutputKind) -> Result<PathBuf> {
     let path = free_name(target, "tmp");
-    let created = if is_directory { fs::create_dir(&path) } else { File::create_new(&path).map(drop) };
+    let created = match kind {
+        OutputKind::Directory => fs::create_dir(&path),
+        OutputKind::File => File::create_new(&path).map(drop),
+    };
     created.map_err(|e| Error::io(&path, "create", e))?;
     Ok(path)
 }

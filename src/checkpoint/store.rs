@@ -53,9 +53,11 @@ impl Store {
         let mut shards: Vec<&str> = map.iter().map(|(_, shard)| shard.as_str()).collect();
         shards.sort_unstable();
         shards.dedup();
-        for (tensor, shard) in &map {
+        for &shard in &shards {
             if !directory.join(shard).is_file() {
-                return Err(fault(FileFault::MissingShard { shard: shard.clone(), tensor: tensor.clone() }));
+                let tensor =
+                    map.iter().find(|entry| entry.1 == shard).map_or_else(String::new, |entry| entry.0.clone());
+                return Err(fault(FileFault::MissingShard { shard: shard.to_string(), tensor }));
             }
         }
         let paths: Vec<PathBuf> = shards.iter().map(|shard| directory.join(shard)).collect();

@@ -16,6 +16,7 @@ use super::layout::Placed;
 use super::layout::TensorSpec;
 use super::layout::Unit;
 use super::output::Output;
+use super::output::OutputKind;
 use super::positioned;
 use super::store;
 use crate::error::Error;
@@ -108,18 +109,22 @@ fn wrong_length(expected: u64, found: u64, name: &str) -> Error {
 /// Tensors come in the order of the units given to [`ModelWriter::new`]; within a unit in any order. Nothing is at the
 /// target before [`ModelWriter::finish`]; a writer that is dropped before leaves nothing behind.
 pub struct ModelWriter {
-    output: Output,
     /// The shards that are not begun yet, the next one last.
     waiting: Vec<(String, Vec<TensorSpec>)>,
     current: Option<ShardWriter>,
     weight_map: BTreeMap<String, String>,
     total_bytes: u64,
+    /// Dropped last: some systems do not remove a file that is open.
+    output: Output,
 }
 
 impl ModelWriter {
     /// Plans the shards, none above `max_shard_bytes` unless a single unit is larger; a single-file output is one shard.
     pub fn new(output: Output, units: &[Unit], max_shard_bytes: u64) -> Self {
-        let limit = if output.is_directory() { max_shard_bytes } else { u64::MAX };
+        let limit = match output.kind() {
+            OutputKind::Directory => max_shard_bytes,
+            OutputKind::File => u64::MAX,
+        };
         let shards = layout::assign_shards(units, limit);
         let count = shards.len();
         let file_name = |i: usize| match count {
@@ -174,9 +179,9 @@ impl ModelWriter {
             self.total_bytes += shard.finish()?;
         }
         let Some((file, specs)) = self.waiting.pop() else { return Ok(false) };
-        let (temporary, path) = match self.output.is_directory() {
-            true => (self.output.temporary().join(&file), self.output.target().join(&file)),
-            false => (self.output.temporary().to_path_buf(), self.output.target().to_path_buf()),
+        let (temporary, path) = match self.output.kind() {
+            OutputKind::Directory => (self.output.temporary().join(&file), self.output.target().join(&file)),
+            OutputKind::File => (self.output.temporary().to_path_buf(), self.output.target().to_path_buf()),
         };
         self.current = Some(ShardWriter::create(&temporary, path, specs)?);
         Ok(true)
@@ -190,7 +195,7 @@ impl ModelWriter {
     pub fn finish(mut self) -> Result<(Output, u64)> {
         while self.next_shard()? {}
         let is_sharded = self.weight_map.values().any(|file| file != store::SINGLE_FILE);
-        if self.output.is_directory() && is_sharded {
+        if is_sharded {
             let index = json!({"metadata": {"total_size": self.total_bytes}, "weight_map": self.weight_map});
             self.output.write_json(store::INDEX_FILE, &index)?;
         }

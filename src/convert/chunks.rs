@@ -95,31 +95,42 @@ fn rows_of(matrix: &QuantMatrix, rows: Range<usize>) -> Result<QuantMatrix> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::AffineInt8;
+    use crate::formats::Dynamic8;
+    use crate::formats::Fp4;
+    use crate::formats::Int4;
+    use crate::formats::Int8;
+    use crate::formats::Nf4;
     use crate::formats::Recipe;
+    use crate::ops;
     use crate::shape::BlockSize;
     use crate::shape::Granularity;
     use crate::shape::GroupSize;
 
+    fn values(matrix: &QuantMatrix) -> Vec<f32> {
+        dequantize_run(matrix, &Device::cpu()).unwrap()
+    }
+
     #[test]
     fn runs_of_rows_have_the_values_of_the_whole() {
         let recipes: [Recipe; 6] = [
-            crate::Nf4::default().block_size(BlockSize::B32).double_quant(true).into(),
-            crate::Fp4::default().into(),
-            crate::Dynamic8::default().block_size(BlockSize::B128).into(),
-            crate::Int8::default().granularity(Granularity::PerTensor).into(),
-            crate::Int4::default().granularity(Granularity::PerGroup(GroupSize::G32)).into(),
-            crate::AffineInt8::default().into(),
+            Nf4::default().block_size(BlockSize::B32).double_quant(true).into(),
+            Fp4::default().into(),
+            Dynamic8::default().block_size(BlockSize::B128).into(),
+            Int8::default().granularity(Granularity::PerTensor).into(),
+            Int4::default().granularity(Granularity::PerGroup(GroupSize::G32)).into(),
+            AffineInt8::default().into(),
         ];
         for (recipe, k) in recipes.into_iter().flat_map(|recipe| [(recipe, 96), (recipe, 37), (recipe, 130)]) {
             let shape = MatShape::new(300, k).unwrap();
             let x: Vec<f32> = (0..shape.num_values()).map(|i| ((i * 7919 % 1009) as f32 - 500.0) / 77.0).collect();
-            let matrix = reference::quantize(Values::F32(&x), shape, recipe.format).unwrap();
-            let whole = reference::dequantize(&matrix);
+            let matrix = ops::quantize(Values::F32(&x), shape, recipe, &Device::cpu()).unwrap();
+            let whole = values(&matrix);
             let step = row_alignment(recipe.format, k);
             for begin in (0..300).step_by(step) {
                 let rows = begin..300.min(begin + step);
                 let expected = &whole[rows.start * k..rows.end * k];
-                let run = reference::dequantize(&rows_of(&matrix, rows.clone()).unwrap());
+                let run = values(&rows_of(&matrix, rows.clone()).unwrap());
                 assert_eq!(run, expected, "{} K={k} rows {rows:?}", recipe.format);
             }
         }
@@ -129,8 +140,8 @@ mod tests {
     fn distortion_over_runs_is_that_of_the_whole() {
         let shape = MatShape::new(3000, 515).unwrap();
         let x: Vec<f32> = (0..shape.num_values()).map(|i| ((i * 31 % 997) as f32 - 498.0) / 50.0).collect();
-        let matrix = reference::quantize(Values::F32(&x), shape, Recipe::from(crate::Nf4::default()).format).unwrap();
-        let whole = Distortion::between(Values::F32(&x), &reference::dequantize(&matrix));
+        let matrix = ops::quantize(Values::F32(&x), shape, Nf4::default(), &Device::cpu()).unwrap();
+        let whole = Distortion::between(Values::F32(&x), &values(&matrix));
         let runs = distortion(Values::F32(&x), &matrix, &Device::cpu()).unwrap();
         assert_eq!((runs.count, runs.max_error), (whole.count, whole.max_error));
         assert!((runs.sum_squared_error / whole.sum_squared_error - 1.0).abs() < 1e-12);

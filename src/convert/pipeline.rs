@@ -31,9 +31,9 @@ pub(super) enum Piece {
     /// Part of a tensor that is copied.
     Bytes { tensor: TensorInfo, offset: u64, bytes: Vec<u8> },
     /// A dense weight.
-    Values { module: String, tensor: TensorInfo, values: OwnedValues },
+    Values { linear: Linear, tensor: TensorInfo, values: OwnedValues },
     /// A quantized weight.
-    Matrix { module: String, tensor: TensorInfo, matrix: QuantMatrix },
+    Matrix { linear: Linear, tensor: TensorInfo, matrix: QuantMatrix },
 }
 
 impl Piece {
@@ -97,10 +97,10 @@ fn read_all(source: &Checkpoint, steps: &[Step], sender: &SyncSender<Piece>) -> 
         let sent = match step {
             Step::Copy(tensor) => read_pieces(source, tensor, sender)?,
             Step::Convert { tensor, linear } => {
-                let (module, tensor) = (linear.name.clone(), tensor.clone());
+                let (linear, tensor) = (linear.clone(), tensor.clone());
                 sender.send(match linear.kind {
-                    Stored::Dense(_) => Piece::Values { values: source.read_values(&tensor.name)?, module, tensor },
-                    Stored::Quantized(_) => Piece::Matrix { matrix: source.load_matrix(&module)?, module, tensor },
+                    Stored::Dense(_) => Piece::Values { values: source.read_values(&tensor.name)?, linear, tensor },
+                    Stored::Quantized(_) => Piece::Matrix { matrix: source.load_matrix(&linear.name)?, linear, tensor },
                 })
             }
         };
@@ -152,8 +152,10 @@ fn write_all(mut writer: ModelWriter, receiver: &Receiver<Piece>) -> Result<Mode
     for piece in receiver {
         match &piece {
             Piece::Bytes { tensor, offset, bytes } => writer.write_at(&tensor.name, *offset, bytes)?,
-            Piece::Values { module, values, .. } => writer.write(&format!("{module}.weight"), values.as_bytes())?,
-            Piece::Matrix { module, matrix, .. } => writer.write_matrix(module, matrix)?,
+            Piece::Values { linear, values, .. } => {
+                writer.write(&format!("{}.weight", linear.name), values.as_bytes())?;
+            }
+            Piece::Matrix { linear, matrix, .. } => writer.write_matrix(&linear.name, matrix)?,
         }
     }
     Ok(writer)

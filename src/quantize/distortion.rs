@@ -1,6 +1,13 @@
 //! [`Distortion`]: how far dequantized weights are from the originals.
 
+use rayon::prelude::*;
+
+use crate::values::Element;
 use crate::values::Values;
+use crate::values::with_slice;
+
+/// How many values are summed by one thread at a time.
+const PART_VALUES: usize = 1 << 14;
 
 /// Sums over a weight matrix (or a whole model) from which the usual measures of quantization error follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -22,9 +29,24 @@ impl Distortion {
     /// When the two do not have the same length.
     pub fn between(original: Values<'_>, dequantized: &[f32]) -> Self {
         assert_eq!(original.len(), dequantized.len(), "original and dequantized values");
+        with_slice!(Values, original, original => {
+            let parts: Vec<Self> = original
+                .par_chunks(PART_VALUES)
+                .zip(dequantized.par_chunks(PART_VALUES))
+                .map(|(original, dequantized)| Self::of_part(original, dequantized))
+                .collect();
+            // In order, so that the sums do not depend on the number of threads.
+            parts.iter().fold(Self::default(), |mut sums, part| {
+                sums.merge(part);
+                sums
+            })
+        })
+    }
+
+    fn of_part<E: Element>(original: &[E], dequantized: &[f32]) -> Self {
         let mut sums = Self { count: dequantized.len() as u64, ..Self::default() };
-        for (index, &value) in dequantized.iter().enumerate() {
-            let original = f64::from(original.get(index));
+        for (original, &value) in original.iter().zip(dequantized) {
+            let original = f64::from(original.to_f32());
             let error = (f64::from(value) - original).abs();
             sums.sum_squared_error += error * error;
             sums.sum_squares += original * original;

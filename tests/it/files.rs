@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use lowbit::checkpoint;
 use lowbit::checkpoint::Checkpoint;
+use lowbit::formats::NestedAbsmax;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
@@ -99,4 +100,46 @@ pub fn names_in(directory: &Path) -> Vec<String> {
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// The tensors of one small 4-bit weight, 40 values in 1 block, named `l`.
+pub fn small_4bit(quant_type: &str, nested: bool) -> Vec<RawTensor> {
+    let format = match quant_type {
+        "nf4" => lowbit::Recipe::from(lowbit::Nf4::default()).format,
+        _ => lowbit::Recipe::from(lowbit::Fp4::default()).format,
+    };
+    let mut state = format!(r#"{{"quant_type": "{quant_type}", "blocksize": 64, "dtype": "bfloat16", "shape": [5, 8]"#);
+    let mut tensors = vec![
+        tensor("l.weight", "U8", &[20, 1], (0..20).map(|i| i * 13).collect()),
+        f32_tensor("l.weight.quant_map", &[16], &format.codebook().unwrap()),
+    ];
+    if nested {
+        state += r#", "nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": 1e-05"#;
+        tensors.push(tensor("l.weight.absmax", "U8", &[1], vec![200]));
+        tensors.push(f32_tensor("l.weight.nested_absmax", &[1], &[2.0]));
+        tensors.push(f32_tensor("l.weight.nested_quant_map", &[256], &NestedAbsmax::default_map()[..]));
+    } else {
+        tensors.push(f32_tensor("l.weight.absmax", &[1], &[1.5]));
+    }
+    state += "}";
+    let name = format!("l.weight.quant_state.bitsandbytes__{quant_type}");
+    tensors.push(tensor(&name, "U8", &[state.len()], state.into_bytes()));
+    tensors
+}
+
+/// An LLM.int8() weight named `l`.
+pub fn small_int8() -> Vec<RawTensor> {
+    vec![
+        tensor("l.weight", "I8", &[2, 3], vec![1, 2, 3, 4, 5, 6]),
+        f32_tensor("l.SCB", &[2], &[1.0, 2.0]),
+        tensor("l.weight_format", "U8", &[], vec![0]),
+    ]
+}
+
+/// Runs `check` on a file with these tensors, `m.safetensors`.
+pub fn in_file<T>(tensors: &[RawTensor], check: impl FnOnce(&Path) -> T) -> T {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.safetensors");
+    write(&path, tensors);
+    check(&path)
 }

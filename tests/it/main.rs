@@ -2,12 +2,16 @@
 
 mod architecture;
 mod checkpoint_bnb;
+mod checkpoint_bnb_malformed;
 mod checkpoint_malformed;
+mod checkpoint_native;
 mod checkpoint_shards;
 #[cfg(feature = "cli")]
 mod cli;
 mod convert;
 mod convert_failures;
+mod convert_models;
+mod converting;
 mod files;
 mod formats_golden;
 mod layers;

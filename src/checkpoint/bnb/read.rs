@@ -21,9 +21,9 @@ use crate::shape::Granularity;
 use crate::shape::MatShape;
 use crate::values::Dtype;
 
-/// Finds format and shape of a 4-bit weight in its quant state and checks its tensors against them.
-pub(in super::super) fn describe_4bit(store: &Store, module: &str) -> Result<QuantEntry> {
-    let state_info = find_state(store, module)?;
+/// Finds format and shape of a 4-bit weight in its quant state, which must be the only one of `states`, and checks its tensors against them.
+pub(in super::super) fn describe_4bit(store: &Store, module: &str, states: &[&TensorInfo]) -> Result<QuantEntry> {
+    let state_info = the_state(store, module, states)?;
     let state = QuantState::read(store, state_info)?;
     let nested = ["weight.nested_absmax", "weight.nested_quant_map"]
         .iter()
@@ -49,19 +49,17 @@ pub(in super::super) fn describe_4bit(store: &Store, module: &str) -> Result<Qua
     Ok(QuantEntry { encoding: Encoding::Bnb4bit, format, shape, dtype, nested_offset, tensors })
 }
 
-fn find_state<'a>(store: &'a Store, module: &str) -> Result<&'a TensorInfo> {
-    let prefix = format!("{module}.weight.quant_state.");
-    let mut states = store.tensors().iter().filter(|info| info.name.starts_with(&prefix));
-    let Some(info) = states.next() else {
+/// The one quant state of a weight that has `states`.
+fn the_state<'a>(store: &'a Store, module: &str, states: &[&'a TensorInfo]) -> Result<&'a TensorInfo> {
+    let Some(&info) = states.first() else {
         let rule = "a 4-bit weight has a quant state beside its absmax and quant_map";
         return required(store, module, "weight.quant_state.bitsandbytes__nf4", rule);
     };
-    let problem = match states.next() {
+    let kind = info.name.rsplit('.').next().unwrap_or_default();
+    let problem = match states.get(1) {
         Some(second) => Some((format!("a second quant state, {}", second.name), "a weight has one")),
-        None if matches!(&info.name[prefix.len()..], "bitsandbytes__nf4" | "bitsandbytes__fp4") => None,
-        None => {
-            Some((info.name[prefix.len()..].to_string(), "known are bitsandbytes__nf4, bitsandbytes__fp4 and lowbit"))
-        }
+        None if matches!(kind, "bitsandbytes__nf4" | "bitsandbytes__fp4") => None,
+        None => Some((kind.to_string(), "known are bitsandbytes__nf4, bitsandbytes__fp4 and lowbit")),
     };
     match problem {
         Some((what, rule)) => Err(store.fault(info, FileFault::Unsupported { tensor: info.name.clone(), what, rule })),

@@ -36,16 +36,22 @@ pub(super) fn text(format: Format, shape: MatShape, dtype: Dtype, nested_offset:
 
 /// A finite number as Python's `repr` prints it: the shortest digits that read back, with an exponent of at least two
 /// digits below 1e-4 and from 1e16 on.
+///
+/// Where two numbers of that length are equally near, as is common for an f32 that was widened, Python takes the even
+/// one. Rust's shortest form takes the upper one, but its form with a given number of digits is rounded to even.
 pub(super) fn python_float(value: f64) -> String {
-    let scientific = format!("{value:e}");
+    let shortest = format!("{value:e}");
+    let digits = shortest.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
+    let even = format!("{value:.*e}", digits.saturating_sub(1));
+    let scientific = if even.parse() == Ok(value) { even } else { shortest };
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if value != 0.0 && !(-4..16).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
-    let plain = format!("{value}");
-    if plain.contains('.') { plain } else { plain + ".0" }
+    let decimals = (digits as i32 - 1 - exponent).max(1) as usize;
+    format!("{value:.decimals$}")
 }
 
 /// No [`python_float`] of an f32 is longer than this one.
@@ -76,6 +82,9 @@ mod tests {
             (1.5e22, "1.5e+22"),
             (1e100, "1e+100"),
             (123_456_789.0, "123456789.0"),
+            // Ties between two shortest forms: the exact values end in ...8125 and ...15625.
+            (f64::from(154.710_97_f32), "154.71096801757812"),
+            (f64::from(-983.248_6_f32), "-983.2485961914062"),
         ] {
             assert_eq!(python_float(value), expected);
         }
