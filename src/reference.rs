@@ -63,8 +63,8 @@ pub fn quantize(values: Values<'_>, shape: MatShape, format: Format) -> Result<Q
 }
 
 /// bitsandbytes' blockwise rule, the same for every codebook: the absmax of each block, and the rank in the ascending
-/// codebook `sorted` of each value. A full block multiplies by a reciprocal, a short last one divides and has its absmax
-/// raised to 1e-38; a value on a midpoint goes down.
+/// codebook `sorted` of each value. A full block multiplies by a reciprocal, a short last one divides; the divisor is at
+/// least 1e-38; a value on a midpoint goes down.
 pub fn blockwise_ranks(x: &[f32], sorted: &[f32], block_size: usize) -> (Vec<u8>, Vec<f32>) {
     let midpoints: Vec<f32> = sorted.windows(2).map(|w| (w[0] + w[1]) / 2.0).collect();
     let rank = |s: f32| midpoints.iter().filter(|&&mid| s > mid).count() as u8;
@@ -72,15 +72,14 @@ pub fn blockwise_ranks(x: &[f32], sorted: &[f32], block_size: usize) -> (Vec<u8>
     let mut scales = Vec::with_capacity(x.len().div_ceil(block_size));
     for block in x.chunks(block_size) {
         let absmax = block.iter().fold(0.0f32, |max, v| max.max(v.abs()));
+        let divisor = absmax.max(1e-38);
         if block.len() == block_size {
-            let reciprocal = 1.0 / absmax.max(1e-38);
+            let reciprocal = 1.0 / divisor;
             ranks.extend(block.iter().map(|v| rank((v * reciprocal).clamp(-1.0, 1.0))));
-            scales.push(absmax);
         } else {
-            let absmax = absmax.max(1e-38);
-            ranks.extend(block.iter().map(|v| rank((v / absmax).clamp(-1.0, 1.0))));
-            scales.push(absmax);
+            ranks.extend(block.iter().map(|v| rank((v / divisor).clamp(-1.0, 1.0))));
         }
+        scales.push(absmax);
     }
     (ranks, scales)
 }
@@ -95,7 +94,11 @@ pub fn ascending(codebook: &[f32; 16]) -> [u8; 16] {
 fn codebook4(x: &[f32], codebook: &[f32; 16], block_size: usize, absmax: AbsmaxKind) -> Parts {
     let order = ascending(codebook);
     let sorted = order.map(|code| codebook[usize::from(code)]);
-    let (ranks, scales) = blockwise_ranks(x, &sorted, block_size);
+    let (ranks, mut scales) = blockwise_ranks(x, &sorted, block_size);
+    // Of a short last block the 4-bit formats (alone) store the divisor, even when all its values are zero.
+    if let Some(last) = scales.last_mut().filter(|_| !x.len().is_multiple_of(block_size)) {
+        *last = last.max(1e-38);
+    }
     // FP4 has two zeros; the one that is written is the positive one.
     let code_of = |rank: u8| match order[usize::from(rank)] {
         code if codebook[usize::from(code)] == 0.0 => codebook.iter().position(|&v| v == 0.0).unwrap() as u8,

@@ -2,6 +2,7 @@
 
 mod arch;
 mod isa;
+mod kernels;
 mod simd;
 
 pub use isa::Isa;

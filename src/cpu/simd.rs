@@ -106,4 +106,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn lookup16(self, table: Self::Table16, index: Self::I) -> Self::F;
     /// The entries at the low five bits of each lane.
     fn lookup32(self, table: Self::Table32, index: Self::I) -> Self::F;
+
+    // For quantizing and dequantizing.
+
+    /// The entries at the low eight bits of each lane.
+    fn lookup256(self, table: &[f32; 256], index: Self::I) -> Self::F;
 }

@@ -265,4 +265,12 @@ impl Simd for Avx2 {
         let high = self.lookup16([table[2], table[3]], index);
         intrinsic!(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<27>(index))))
     }
+
+    // For quantizing and dequantizing.
+
+    #[inline(always)]
+    fn lookup256(self, table: &[f32; 256], index: __m256i) -> __m256 {
+        // The mask keeps every index within the table.
+        memory!(_mm256_i32gather_ps::<4>(table.as_ptr(), _mm256_and_si256(index, _mm256_set1_epi32(255))))
+    }
 }

@@ -88,12 +88,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load_nibbles(self, src: &[u8]) -> __m512i {
         let src = first(src, 8);
-        // Lanes 0 to 7 take the first word, 8 to 15 the second; each shifts its own code down.
+        // Every half of the register holds all sixteen codes; byte 0 of lane i takes the eight bits from code i up.
         memory!({
-            let words = _mm_loadl_epi64(src.as_ptr().cast());
-            let half = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-            let shift = _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24);
-            _mm512_srlv_epi32(_mm512_permutexvar_epi32(half, _mm512_castsi128_si512(words)), shift)
+            let all = _mm512_set1_epi64(src.as_ptr().cast::<i64>().read_unaligned());
+            let from = _mm512_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24, 36, 32, 44, 40, 52, 48, 60, 56);
+            _mm512_multishift_epi64_epi8(from, all)
         })
     }
 
@@ -253,5 +252,13 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn lookup32(self, table: [__m512; 2], index: __m512i) -> __m512 {
         intrinsic!(_mm512_permutex2var_ps(table[0], index, table[1]))
+    }
+
+    // For quantizing and dequantizing.
+
+    #[inline(always)]
+    fn lookup256(self, table: &[f32; 256], index: __m512i) -> __m512 {
+        // The mask keeps every index within the table.
+        memory!(_mm512_i32gather_ps::<4>(_mm512_and_si512(index, _mm512_set1_epi32(255)), table.as_ptr()))
     }
 }

@@ -165,4 +165,11 @@ impl Simd for Scalar {
     fn lookup32(self, table: [f32; 32], index: I) -> F {
         index.map(|i| table[(i & 31) as usize])
     }
+
+    // For quantizing and dequantizing.
+
+    #[inline(always)]
+    fn lookup256(self, table: &[f32; 256], index: I) -> F {
+        index.map(|i| table[(i & 255) as usize])
+    }
 }
