@@ -3,6 +3,14 @@
 mod arch;
 mod isa;
 mod kernels;
+mod matmul;
+mod matmul_int;
+#[cfg(test)]
+mod matmul_tests;
 mod simd;
 
 pub use isa::Isa;
+pub use matmul::GEMV_MAX_ROWS;
+pub use matmul::Prepared;
+pub use matmul::matmul;
+pub use matmul::prepare;
