@@ -17,7 +17,9 @@ enum Kind {
     #[cfg(target_arch = "x86_64")]
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
+    Avx512(Avx512<false>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(Avx512<true>),
 }
 
 impl Isa {
@@ -29,6 +31,7 @@ impl Isa {
         {
             all.extend(Avx2::detect().map(|token| Self(Kind::Avx2(token))));
             all.extend(Avx512::detect().map(|token| Self(Kind::Avx512(token))));
+            all.extend(Avx512::detect().map(|token| Self(Kind::Avx512Bf16(token))));
         }
         all
     }
@@ -46,7 +49,17 @@ impl Isa {
             Kind::Avx2(_) => "CPU (AVX2)",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512(_) => "CPU (AVX-512 VNNI)",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16(_) => "CPU (AVX-512 VNNI BF16)",
         }
+    }
+
+    /// Whether it multiplies pairs of bf16 values in one instruction.
+    pub(crate) fn multiplies_bf16(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self.0, Kind::Avx512Bf16(_));
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
     }
 
     /// Evaluates `op`, compiled for this instruction set.
@@ -57,6 +70,8 @@ impl Isa {
             Kind::Avx2(token) => token.run(op),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512(token) => token.run(op),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16(token) => token.run(op),
         }
     }
 }

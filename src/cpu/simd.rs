@@ -3,6 +3,8 @@
 //! A value of a type that implements it proves that the CPU has the instructions. All methods are `inline(always)`, so that
 //! a kernel evaluated by [`Isa::run`](crate::cpu::Isa::run) is compiled as a whole for the instruction set.
 
+#![allow(unsafe_code)]
+
 use crate::values::bf16;
 use crate::values::f16;
 
@@ -97,6 +99,59 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn reduce_max_i(self, a: Self::I) -> i32;
     /// `count + 1` in the lanes where a > b, else `count`.
     fn count_gt(self, count: Self::I, a: Self::F, b: Self::F) -> Self::I;
+
+    // For multiplying.
+
+    /// Whether [`Simd::dot_bf16`] is one instruction.
+    const NATIVE_BF16: bool;
+    /// What [`Simd::dot4`] subtracts from each unsigned byte before it multiplies.
+    const DOT4_BIAS: i32;
+    /// 16 bf16 values to look up.
+    type TableBf16: Copy;
+
+    /// The first lanes at `src`.
+    ///
+    /// # Safety
+    /// `src` is valid for reads of [`Simd::LANES`] floats; no alignment needed.
+    unsafe fn load_ptr(self, src: *const f32) -> Self::F;
+    /// The first lanes at `src`.
+    ///
+    /// # Safety
+    /// `src` is valid for reads of [`Simd::LANES`] words; no alignment needed.
+    unsafe fn load_words_ptr(self, src: *const u32) -> Self::I;
+    /// All lanes the word at `src`.
+    ///
+    /// # Safety
+    /// `src` is valid for reads of one word.
+    unsafe fn splat_ptr(self, src: *const u32) -> Self::I;
+    /// Writes all lanes to `dst`.
+    ///
+    /// # Safety
+    /// `dst` is valid for writes of [`Simd::LANES`] floats; no alignment needed.
+    unsafe fn store_ptr(self, values: Self::F, dst: *mut f32);
+    /// Asks for the cache line at `src`; any address will do.
+    fn prefetch(self, src: *const u8);
+
+    /// a ^ b
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I;
+    /// a - b, wrapping
+    fn sub_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The low half of a * b
+    fn mul_i(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The sum of all lanes, wrapping
+    fn reduce_add_i(self, a: Self::I) -> i32;
+
+    /// `sum` plus, in each lane, the dot product of four unsigned bytes, less [`Simd::DOT4_BIAS`], with four signed bytes
+    /// in -127..=127. Wraps.
+    fn dot4(self, sum: Self::I, unsigned: Self::I, signed: Self::I) -> Self::I;
+    /// `sum` plus, in each lane, the dot product of two bf16 values with two.
+    fn dot_bf16(self, sum: Self::F, a: Self::I, b: Self::I) -> Self::F;
+    /// Makes a table; the values are rounded to bf16.
+    fn table_bf16(self, values: &[f32; 16]) -> Self::TableBf16;
+    /// In each half of each lane the bf16 entry at its low four bits.
+    fn lookup_bf16(self, table: Self::TableBf16, index: Self::I) -> Self::I;
+
+    // Tables.
 
     /// Makes a table.
     fn table16(self, values: &[f32; 16]) -> Self::Table16;

@@ -240,6 +240,99 @@ impl Simd for Avx2 {
         intrinsic!(_mm256_sub_epi32(count, _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b))))
     }
 
+    // For multiplying.
+
+    const NATIVE_BF16: bool = false;
+    const DOT4_BIAS: i32 = 128;
+    type TableBf16 = [__m256; 2];
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, src: *const f32) -> __m256 {
+        // SAFETY: the token proves the instruction, the caller promises the floats.
+        unsafe { _mm256_loadu_ps(src) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_words_ptr(self, src: *const u32) -> __m256i {
+        // SAFETY: the token proves the instruction, the caller promises the words.
+        unsafe { _mm256_loadu_si256(src.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_ptr(self, src: *const u32) -> __m256i {
+        // SAFETY: the caller promises one word.
+        self.splat_i(unsafe { src.cast::<i32>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, values: __m256, dst: *mut f32) {
+        // SAFETY: the token proves the instruction, the caller promises the room.
+        unsafe { _mm256_storeu_ps(dst, values) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, src: *const u8) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(src.cast()))
+    }
+
+    #[inline(always)]
+    fn xor(self, a: __m256i, b: __m256i) -> __m256i {
+        intrinsic!(_mm256_xor_si256(a, b))
+    }
+
+    #[inline(always)]
+    fn sub_i(self, a: __m256i, b: __m256i) -> __m256i {
+        intrinsic!(_mm256_sub_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_i(self, a: __m256i, b: __m256i) -> __m256i {
+        intrinsic!(_mm256_mullo_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn reduce_add_i(self, a: __m256i) -> i32 {
+        intrinsic!({
+            let four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a));
+            let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+            _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn dot4(self, sum: __m256i, unsigned: __m256i, signed: __m256i) -> __m256i {
+        // Less 128 the unsigned bytes are in -128..=127, and |a| * (sign(a) b) summed in pairs is at most 2 * 128 * 127:
+        // it cannot saturate 16 bits, as 2 * 255 * 127 would.
+        intrinsic!({
+            let a = _mm256_xor_si256(unsigned, _mm256_set1_epi8(-128));
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(signed, a));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        })
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, sum: __m256, a: __m256i, b: __m256i) -> __m256 {
+        intrinsic!({
+            let low = |v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(v));
+            let high = |v| _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(-65536)));
+            _mm256_fmadd_ps(high(a), high(b), _mm256_fmadd_ps(low(a), low(b), sum))
+        })
+    }
+
+    #[inline(always)]
+    fn table_bf16(self, values: &[f32; 16]) -> [__m256; 2] {
+        self.table16(&values.map(|v| bf16::from_f32(v).to_f32()))
+    }
+
+    #[inline(always)]
+    fn lookup_bf16(self, table: [__m256; 2], index: __m256i) -> __m256i {
+        let low = self.to_bits(self.lookup16(table, index));
+        let high = self.to_bits(self.lookup16(table, self.shr::<16>(index)));
+        intrinsic!(_mm256_or_si256(_mm256_srli_epi32::<16>(low), high))
+    }
+
+    // Tables.
+
     #[inline(always)]
     fn table16(self, values: &[f32; 16]) -> [__m256; 2] {
         [self.load(&values[..8]), self.load(&values[8..])]

@@ -12,11 +12,12 @@ use crate::cpu::simd::Simd;
 use crate::values::bf16;
 use crate::values::f16;
 
-/// Proof that this CPU has AVX-512 F, BW, VL, DQ, VBMI and VNNI. Only [`Avx512::detect`] makes one.
+/// Proof that this CPU has AVX-512 F, BW, VL, DQ, VBMI and VNNI, and BF16 where the parameter says so. Only
+/// [`Avx512::detect`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Avx512(());
+pub struct Avx512<const BF16: bool>(());
 
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     /// `None` when the CPU lacks a feature that [`Avx512::run`] enables.
     pub fn detect() -> Option<Self> {
         let present = is_x86_feature_detected!("avx512f")
@@ -27,15 +28,18 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vnni")
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
+            && is_x86_feature_detected!("f16c")
+            && (!BF16 || is_x86_feature_detected!("avx512bf16"));
         present.then_some(Self(()))
     }
+}
 
+impl Avx512<false> {
     /// Evaluates `op` in code compiled for these features.
     pub fn run<O: Op>(self, op: O) -> O::Output {
         // Enables exactly the features that `detect` tests.
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx2,fma,f16c")]
-        fn compiled<O: Op>(isa: Avx512, op: O) -> O::Output {
+        fn compiled<O: Op>(isa: Avx512<false>, op: O) -> O::Output {
             op.eval(isa)
         }
         // SAFETY: a value of `Avx512` exists only if `detect` saw all of these features.
@@ -43,7 +47,20 @@ impl Avx512 {
     }
 }
 
-impl Simd for Avx512 {
+impl Avx512<true> {
+    /// Evaluates `op` in code compiled for these features.
+    pub fn run<O: Op>(self, op: O) -> O::Output {
+        // Enables exactly the features that `detect` tests.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx512bf16,avx2,fma,f16c")]
+        fn compiled<O: Op>(isa: Avx512<true>, op: O) -> O::Output {
+            op.eval(isa)
+        }
+        // SAFETY: a value of `Avx512<true>` exists only if `detect` saw all of these features.
+        unsafe { compiled(self, op) }
+    }
+}
+
+impl<const BF16: bool> Simd for Avx512<BF16> {
     const LANES: usize = 16;
     type F = __m512;
     type I = __m512i;
@@ -234,6 +251,94 @@ impl Simd for Avx512 {
             _mm512_mask_sub_epi32(count, greater, count, _mm512_set1_epi32(-1))
         })
     }
+
+    // For multiplying.
+
+    const NATIVE_BF16: bool = BF16;
+    const DOT4_BIAS: i32 = 0;
+    type TableBf16 = __m512i;
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, src: *const f32) -> __m512 {
+        // SAFETY: the token proves the instruction, the caller promises the floats.
+        unsafe { _mm512_loadu_ps(src) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_words_ptr(self, src: *const u32) -> __m512i {
+        // SAFETY: the token proves the instruction, the caller promises the words.
+        unsafe { _mm512_loadu_si512(src.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_ptr(self, src: *const u32) -> __m512i {
+        // SAFETY: the caller promises one word.
+        self.splat_i(unsafe { src.cast::<i32>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store_ptr(self, values: __m512, dst: *mut f32) {
+        // SAFETY: the token proves the instruction, the caller promises the room.
+        unsafe { _mm512_storeu_ps(dst, values) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, src: *const u8) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(src.cast()))
+    }
+
+    #[inline(always)]
+    fn xor(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsic!(_mm512_xor_si512(a, b))
+    }
+
+    #[inline(always)]
+    fn sub_i(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsic!(_mm512_sub_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_i(self, a: __m512i, b: __m512i) -> __m512i {
+        intrinsic!(_mm512_mullo_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn reduce_add_i(self, a: __m512i) -> i32 {
+        intrinsic!(_mm512_reduce_add_epi32(a))
+    }
+
+    #[inline(always)]
+    fn dot4(self, sum: __m512i, unsigned: __m512i, signed: __m512i) -> __m512i {
+        intrinsic!(_mm512_dpbusd_epi32(sum, unsigned, signed))
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, sum: __m512, a: __m512i, b: __m512i) -> __m512 {
+        if BF16 {
+            // SAFETY: this token exists only where the CPU has BF16; the cast is between vectors of the same bits.
+            return unsafe { _mm512_dpbf16_ps(sum, std::mem::transmute(a), std::mem::transmute(b)) };
+        }
+        intrinsic!({
+            let low = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(v));
+            let high = |v| _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(-65536)));
+            _mm512_fmadd_ps(high(a), high(b), _mm512_fmadd_ps(low(a), low(b), sum))
+        })
+    }
+
+    #[inline(always)]
+    fn table_bf16(self, values: &[f32; 16]) -> __m512i {
+        // Twice over: a lookup of 16-bit entries uses five bits of the index, of which the upper then does not matter.
+        let halves = values.map(|v| bf16::from_f32(v).to_bits());
+        let table = [halves, halves];
+        memory!(_mm512_loadu_si512(table.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn lookup_bf16(self, table: __m512i, index: __m512i) -> __m512i {
+        intrinsic!(_mm512_permutexvar_epi16(index, table))
+    }
+
+    // Tables.
 
     #[inline(always)]
     fn table16(self, values: &[f32; 16]) -> __m512 {

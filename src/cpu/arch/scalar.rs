@@ -149,6 +149,79 @@ impl Simd for Scalar {
     fn count_gt(self, count: I, a: F, b: F) -> I {
         lanes(|i| count[i].wrapping_add(i32::from(a[i] > b[i])))
     }
+    // For multiplying.
+
+    const NATIVE_BF16: bool = false;
+    const DOT4_BIAS: i32 = 0;
+    type TableBf16 = [u16; 16];
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, src: *const f32) -> F {
+        // SAFETY: the caller promises as many floats as lanes; an array of them needs no more alignment than one, and the
+        // read asks for none.
+        unsafe { src.cast::<F>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_words_ptr(self, src: *const u32) -> I {
+        // SAFETY: the caller promises as many words as lanes.
+        unsafe { src.cast::<I>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn splat_ptr(self, src: *const u32) -> I {
+        // SAFETY: the caller promises one word.
+        [unsafe { src.cast::<i32>().read_unaligned() }; LANES]
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, values: F, dst: *mut f32) {
+        // SAFETY: the caller promises room for as many floats as lanes.
+        unsafe { dst.cast::<F>().write_unaligned(values) }
+    }
+    #[inline(always)]
+    fn prefetch(self, _src: *const u8) {}
+    #[inline(always)]
+    fn xor(self, a: I, b: I) -> I {
+        lanes(|i| a[i] ^ b[i])
+    }
+    #[inline(always)]
+    fn sub_i(self, a: I, b: I) -> I {
+        lanes(|i| a[i].wrapping_sub(b[i]))
+    }
+    #[inline(always)]
+    fn mul_i(self, a: I, b: I) -> I {
+        lanes(|i| a[i].wrapping_mul(b[i]))
+    }
+    #[inline(always)]
+    fn reduce_add_i(self, a: I) -> i32 {
+        a.into_iter().fold(0, i32::wrapping_add)
+    }
+    #[inline(always)]
+    fn dot4(self, sum: I, unsigned: I, signed: I) -> I {
+        let dot = |a: i32, b: i32| -> i32 {
+            let pairs = a.to_le_bytes().into_iter().zip(b.to_le_bytes());
+            pairs.map(|(a, b)| i32::from(a) * i32::from(b as i8)).sum()
+        };
+        lanes(|i| sum[i].wrapping_add(dot(unsigned[i], signed[i])))
+    }
+    #[inline(always)]
+    fn dot_bf16(self, sum: F, a: I, b: I) -> F {
+        let low = |v: i32| f32::from_bits((v as u32) << 16);
+        let high = |v: i32| f32::from_bits(v as u32 & 0xffff_0000);
+        lanes(|i| sum[i] + low(a[i]) * low(b[i]) + high(a[i]) * high(b[i]))
+    }
+    #[inline(always)]
+    fn table_bf16(self, values: &[f32; 16]) -> [u16; 16] {
+        values.map(|v| bf16::from_f32(v).to_bits())
+    }
+    #[inline(always)]
+    fn lookup_bf16(self, table: [u16; 16], index: I) -> I {
+        index.map(|i| {
+            let [low, high] = [i & 15, (i >> 16) & 15].map(|i| u32::from(table[i as usize]));
+            (high << 16 | low) as i32
+        })
+    }
+
+    // Tables.
+
     #[inline(always)]
     fn table16(self, values: &[f32; 16]) -> [f32; 16] {
         *values
