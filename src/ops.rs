@@ -59,7 +59,11 @@ pub fn quantize_rows(values: Values<'_>, columns: usize, threshold: f32, device:
         return Err(Error::Length { what: "activations", expected, found: values.len(), rule });
     }
     match device {
-        Device::Cpu(isa) => Ok(cpu::quantize_rows(*isa, values, columns, threshold)),
+        Device::Cpu(isa) => {
+            let mut codes = vec![0; values.len()];
+            let scales = cpu::quantize_rows(*isa, values, columns, 127.0, threshold, &mut codes);
+            Ok(QuantizedRows { codes, absmax: scales.absmax, outlier_columns: scales.outlier_columns })
+        }
     }
 }
 
@@ -70,6 +74,17 @@ pub fn quantize_rows(values: Values<'_>, columns: usize, threshold: f32, device:
 pub fn dequantize(matrix: &QuantMatrix, out: ValuesMut<'_>, device: &Device) -> Result<()> {
     match device {
         Device::Cpu(isa) => cpu::dequantize_into(*isa, matrix, out),
+    }
+}
+
+/// Writes the values `first .. first + out.len()` of the flattened matrix in f32, in this thread: for going over a matrix
+/// piece by piece, without holding all its values.
+///
+/// # Panics
+/// When the range is not within the matrix.
+pub fn dequantize_range(matrix: &QuantMatrix, first: usize, out: &mut [f32], device: &Device) {
+    match device {
+        Device::Cpu(isa) => cpu::dequantize_range(*isa, matrix, first, out),
     }
 }
 

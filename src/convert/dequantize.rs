@@ -6,7 +6,6 @@ use super::DEFAULT_MAX_SHARD_BYTES;
 use super::LinearReport;
 use super::Progress;
 use super::Report;
-use super::chunks;
 use super::complete;
 use super::pipeline;
 use super::pipeline::Piece;
@@ -22,7 +21,9 @@ use crate::checkpoint::TensorSpec;
 use crate::device::Device;
 use crate::error::Error;
 use crate::error::Result;
+use crate::ops;
 use crate::values::Dtype;
+use crate::values::OwnedValues;
 
 /// What [`dequantize`] is to do.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,8 @@ pub fn dequantize(
     let mut report = Report { left_dense: source.left_dense(), ..Report::default() };
     let transform = |piece: Piece| match piece {
         Piece::Matrix { linear, tensor, matrix } => {
-            let values = chunks::dequantize(&matrix, dtype, device)?;
+            let mut values = OwnedValues::zeros(dtype, matrix.shape().num_values());
+            ops::dequantize(&matrix, values.as_values_mut(), device)?;
             report.add(LinearReport {
                 name: linear.name.clone(),
                 shape: linear.shape,

@@ -6,14 +6,14 @@ use std::time::Instant;
 use super::LinearReport;
 use super::Progress;
 use super::Report;
-use super::choose;
-use super::chunks;
+use super::quantize::choose;
 use super::total_bytes;
 use crate::checkpoint::Checkpoint;
 use crate::device::Device;
 use crate::error::Result;
 use crate::formats::Recipe;
 use crate::ops;
+use crate::quantize::Distortion;
 
 /// What one recipe makes of a checkpoint.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ pub fn measure(
                 format: recipe.format,
                 bytes_before,
                 bytes_after,
-                distortion: Some(chunks::distortion(values.as_values(), &matrix, device)?),
+                distortion: Some(Distortion::of_matrix(values.as_values(), &matrix, device)?),
             });
         }
         done_bytes += bytes_before;

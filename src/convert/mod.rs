@@ -4,8 +4,8 @@
 //! Linear layers' weights are held whole, everything else is copied in pieces, so memory is bounded by a few times the
 //! largest weight and not by the model.
 
-mod chunks;
 mod dequantize;
+mod measure;
 mod pipeline;
 mod quantize;
 mod report;

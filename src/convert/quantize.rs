@@ -6,7 +6,6 @@ use super::DEFAULT_MAX_SHARD_BYTES;
 use super::LinearReport;
 use super::Progress;
 use super::Report;
-use super::chunks;
 use super::complete;
 use super::pipeline;
 use super::pipeline::Piece;
@@ -24,6 +23,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::formats::Recipe;
 use crate::ops;
+use crate::quantize::Distortion;
 use crate::values::Dtype;
 
 /// What [`quantize`] is to do.
@@ -79,7 +79,7 @@ pub fn quantize(
                 format,
                 bytes_before: tensor.num_bytes(),
                 bytes_after: matrix.storage_bytes() as u64,
-                distortion: Some(chunks::distortion(values.as_values(), &matrix, device)?),
+                distortion: Some(Distortion::of_matrix(values.as_values(), &matrix, device)?),
             });
             Ok(Piece::Matrix { linear, tensor, matrix })
         }
@@ -94,7 +94,7 @@ pub fn quantize(
 }
 
 /// The linear layers to quantize, and what stays dense. Refuses what cannot be meant.
-fn choose(source: &Checkpoint, skip: &dyn Fn(&str) -> bool) -> Result<(Vec<Linear>, Vec<LeftDense>)> {
+pub(super) fn choose(source: &Checkpoint, skip: &dyn Fn(&str) -> bool) -> Result<(Vec<Linear>, Vec<LeftDense>)> {
     let path = || source.path().display().to_string();
     let linears = source.linears();
     let total = linears.len();

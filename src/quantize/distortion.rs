@@ -2,6 +2,11 @@
 
 use rayon::prelude::*;
 
+use crate::device::Device;
+use crate::error::Error;
+use crate::error::Result;
+use crate::formats::QuantMatrix;
+use crate::ops;
 use crate::values::Element;
 use crate::values::Values;
 use crate::values::with_slice;
@@ -23,24 +28,38 @@ pub struct Distortion {
 }
 
 impl Distortion {
-    /// Compares `dequantized` with `original`, value by value.
+    /// How far `matrix` is from the weights it was made from, dequantized in pieces on all threads.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `original` does not have the matrix's shape.
+    pub fn of_matrix(original: Values<'_>, matrix: &QuantMatrix, device: &Device) -> Result<Self> {
+        let (expected, found) = (matrix.shape().num_values(), original.len());
+        if expected != found {
+            let rule = format!("shape {}", matrix.shape());
+            return Err(Error::Length { what: "original weight", expected, found, rule });
+        }
+        let parts: Vec<Self> = (0..expected.div_ceil(PART_VALUES))
+            .into_par_iter()
+            .map_init(Vec::new, |values, part| {
+                let range = part * PART_VALUES..expected.min((part + 1) * PART_VALUES);
+                values.resize(range.len(), 0.0);
+                ops::dequantize_range(matrix, range.start, values, device);
+                Self::between(original.slice(range), values)
+            })
+            .collect();
+        // In order, so that the sums do not depend on the number of threads.
+        let mut sums = Self::default();
+        parts.iter().for_each(|part| sums.merge(part));
+        Ok(sums)
+    }
+
+    /// Compares `dequantized` with `original`, value by value, in this thread.
     ///
     /// # Panics
     /// When the two do not have the same length.
     pub fn between(original: Values<'_>, dequantized: &[f32]) -> Self {
         assert_eq!(original.len(), dequantized.len(), "original and dequantized values");
-        with_slice!(Values, original, original => {
-            let parts: Vec<Self> = original
-                .par_chunks(PART_VALUES)
-                .zip(dequantized.par_chunks(PART_VALUES))
-                .map(|(original, dequantized)| Self::of_part(original, dequantized))
-                .collect();
-            // In order, so that the sums do not depend on the number of threads.
-            parts.iter().fold(Self::default(), |mut sums, part| {
-                sums.merge(part);
-                sums
-            })
-        })
+        with_slice!(Values, original, original => Self::of_part(original, dequantized))
     }
 
     fn of_part<E: Element>(original: &[E], dequantized: &[f32]) -> Self {
@@ -87,6 +106,13 @@ impl Distortion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::Isa;
+    use crate::formats::Int4;
+    use crate::formats::Int8;
+    use crate::formats::Nf4;
+    use crate::formats::Recipe;
+    use crate::reference;
+    use crate::shape::MatShape;
     use crate::values::f16;
 
     #[test]
@@ -106,6 +132,26 @@ mod tests {
         let noise = Distortion::between(Values::F32(&[0.0]), &[2.0]);
         assert_eq!((noise.sqnr_db(), noise.relative_rmse()), (f64::NEG_INFINITY, f64::INFINITY));
         assert_eq!(Distortion::default().rmse(), 0.0);
+    }
+
+    #[test]
+    fn a_matrix_is_compared_piece_by_piece() {
+        // More than one piece, the last one short, K not a multiple of the block.
+        let shape = MatShape::new(33, 1001).unwrap();
+        let weight: Vec<f32> = (0..shape.num_values()).map(|i| ((i as f32) * 0.7).sin()).collect();
+        for device in Isa::available().into_iter().map(Device::Cpu) {
+            let recipes: [Recipe; 3] =
+                [Nf4::default().double_quant(true).into(), Int4::default().into(), Int8::default().into()];
+            for recipe in recipes {
+                let matrix = ops::quantize(weight[..].into(), shape, recipe, &device).unwrap();
+                let sums = Distortion::of_matrix(weight[..].into(), &matrix, &device).unwrap();
+                let whole = Distortion::between(weight[..].into(), &reference::dequantize(&matrix));
+                assert_eq!((sums.count, sums.max_error), (whole.count, whole.max_error));
+                assert!((sums.sum_squared_error / whole.sum_squared_error - 1.0).abs() < 1e-12);
+                assert!((sums.sum_squares / whole.sum_squares - 1.0).abs() < 1e-12);
+                assert!(Distortion::of_matrix(weight[1..].into(), &matrix, &device).is_err());
+            }
+        }
     }
 
     #[test]

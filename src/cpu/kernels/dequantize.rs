@@ -30,6 +30,14 @@ pub fn dequantize_into(isa: Isa, matrix: &QuantMatrix, out: ValuesMut<'_>) -> Re
     Ok(())
 }
 
+/// Writes the values `first .. first + out.len()` of the flattened matrix, in this thread.
+///
+/// # Panics
+/// When the range is not within the matrix.
+pub fn dequantize_range(isa: Isa, matrix: &QuantMatrix, first: usize, out: &mut [f32]) {
+    isa.run(Dequantize { matrix, first, out, large: false });
+}
+
 /// Values per task.
 const TASK: usize = 1 << 16;
 
