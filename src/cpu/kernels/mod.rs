@@ -8,6 +8,7 @@ pub mod dequantize;
 mod grouped;
 pub mod quantize;
 mod runs;
+mod scale_search;
 mod source;
 mod tasks;
 #[cfg(test)]
