@@ -4,6 +4,8 @@ mod arch;
 mod isa;
 mod kernels;
 mod simd;
+#[cfg(test)]
+mod simd_tests;
 
 pub use isa::Isa;
 pub use kernels::ceiling;

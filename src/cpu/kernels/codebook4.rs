@@ -138,14 +138,8 @@ impl<S: Simd> Tables<S> {
             // The last place of numbers from 2^23 to 2^24 is 1, so adding rounds to an integer, whose low bits are those
             // of the sum; the middle of that range leaves room below.
             magic: simd.splat(1.5 * 8_388_608.0 + 15.0),
-            extra: match book.extra {
-                Some(midpoint) => Some(simd.splat(midpoint)),
-                None => None,
-            },
-            codes: match book.codes {
-                Some(codes) => Some(simd.table16(&codes.map(|code| f32::from_bits(u32::from(code))))),
-                None => None,
-            },
+            extra: book.extra.map(|midpoint| simd.splat(midpoint)),
+            codes: book.codes.map(|codes| simd.table16(&codes.map(|code| f32::from_bits(u32::from(code))))),
             values: simd.table16(&book.values),
         }
     }
