@@ -8,6 +8,8 @@ mod matmul_int;
 #[cfg(test)]
 mod matmul_tests;
 mod simd;
+#[cfg(test)]
+mod simd_tests;
 
 pub use isa::Isa;
 pub use kernels::ceiling;

@@ -43,6 +43,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// As [`Simd::load`], widening.
     fn load_bf16(self, src: &[bf16]) -> Self::F;
     /// Lane i is the little-endian word `src[4 * i..4 * i + 4]`.
+    #[cfg_attr(not(test), allow(dead_code, reason = "not every set of kernels reads words"))]
     fn load_words(self, src: &[u8]) -> Self::I;
     /// `LANES / 2` bytes of 4-bit codes in [`nibbles`](crate::formats::nibbles) order: the low four bits of lane i are the
     /// code of value i, its other bits are arbitrary.
@@ -81,6 +82,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The bits of each lane.
     fn to_bits(self, a: Self::F) -> Self::I;
     /// The float of each lane's bits.
+    #[expect(clippy::wrong_self_convention, reason = "the receiver is the instruction set, not the value")]
     fn from_bits(self, a: Self::I) -> Self::F;
     /// Rounds to the nearest integer, ties to even. Only for values that an i32 holds.
     fn round_i(self, a: Self::F) -> Self::I;

@@ -39,14 +39,17 @@ static MIDPOINTS: [f32; 256] = {
     midpoints
 };
 
+/// Where the keys of negative sign begin: a power of two, so that the sign is shifted there and never branched on.
+const NEGATIVE: usize = 2048;
+
 /// How many midpoints lie below all values with a key: those of positive sign, then those of negative sign.
-static BELOW: [u8; 2 * KEYS] = {
-    let mut below = [0; 2 * KEYS];
+static BELOW: [u8; 2 * NEGATIVE] = {
+    let mut below = [0; 2 * NEGATIVE];
     // From the most negative value upwards, `count` midpoints are behind.
     let mut count = 0;
     let mut step = 0;
     while step < 2 * KEYS {
-        let key = if step < KEYS { 2 * KEYS - 1 - step } else { step - KEYS };
+        let key = if step < KEYS { NEGATIVE + KEYS - 1 - step } else { step - KEYS };
         below[key] = count;
         let end = upper_end(key);
         let before = count;
@@ -64,8 +67,8 @@ const fn upper_end(key: usize) -> f32 {
     match key {
         0..KEYS => f32::from_bits(SMALLEST + ((key as u32 + 1) << DROPPED)),
         // Negative magnitudes that are clamped reach up to zero.
-        KEYS => 0.0,
-        _ => -f32::from_bits(SMALLEST + (((key - KEYS) as u32) << DROPPED)),
+        NEGATIVE => 0.0,
+        _ => -f32::from_bits(SMALLEST + (((key - NEGATIVE) as u32) << DROPPED)),
     }
 }
 
@@ -75,28 +78,42 @@ const PIECE: usize = 256;
 /// The codes of `values * reciprocal`.
 #[inline(always)]
 fn encode<S: Simd, E: Source>(simd: S, values: &[E], reciprocal: f32, codes: &mut [u8]) {
-    let mut scaled = [0.0; PIECE];
+    let (mut scaled, mut keys) = ([0.0; PIECE], [0.0; PIECE]);
+    let (magnitude, negative) = (simd.splat_i(i32::MAX), simd.splat_i(NEGATIVE as i32));
+    let (smallest, largest) = (simd.splat_i(SMALLEST as i32), simd.splat_i(LARGEST as i32));
+    let minus_smallest = simd.splat_i(-(SMALLEST as i32));
     for (values, codes) in values.chunks(PIECE).zip(codes.chunks_mut(PIECE)) {
-        let whole = values.len() / S::LANES * S::LANES;
-        for (values, scaled) in values.chunks_exact(S::LANES).zip(scaled.chunks_exact_mut(S::LANES)) {
-            simd.store(simd.mul(E::load(simd, values), simd.splat(reciprocal)), scaled);
-        }
-        for (value, scaled) in values[whole..].iter().zip(&mut scaled[whole..]) {
+        let vectors = values.chunks_exact(S::LANES);
+        for (value, scaled) in vectors.remainder().iter().zip(&mut scaled[values.len() / S::LANES * S::LANES..]) {
             *scaled = value.to_f32() * reciprocal;
         }
-        for (&s, code) in scaled.iter().zip(codes) {
-            *code = nearest(s);
+        for (values, scaled) in vectors.zip(scaled.chunks_exact_mut(S::LANES)) {
+            simd.store(simd.mul(E::load(simd, values), simd.splat(reciprocal)), scaled);
+        }
+        for (scaled, keys) in scaled.chunks_exact(S::LANES).zip(keys.chunks_exact_mut(S::LANES)) {
+            let bits = simd.to_bits(simd.load(scaled));
+            let clamped = simd.min_i(simd.max_i(simd.and(bits, magnitude), smallest), largest);
+            let key = simd.shr::<{ DROPPED as i32 }>(simd.add_i(clamped, minus_smallest));
+            let sign = simd.and(simd.shr::<{ 31 - NEGATIVE.trailing_zeros() as i32 }>(bits), negative);
+            simd.store(simd.from_bits(simd.add_i(key, sign)), keys);
+        }
+        for ((&s, key), code) in scaled.iter().zip(&keys).zip(codes) {
+            *code = nearest(s, key.to_bits());
         }
     }
 }
 
-/// The code nearest to `s`, the lower one of two.
-#[inline(always)]
-fn nearest(s: f32) -> u8 {
+/// The key of `s`.
+fn key(s: f32) -> u32 {
     let bits = s.to_bits();
     let magnitude = (bits & 0x7fff_ffff).clamp(SMALLEST, LARGEST);
-    let sign = (bits >> 31) as usize * KEYS;
-    let below = BELOW[((magnitude - SMALLEST) >> DROPPED) as usize + sign];
+    ((magnitude - SMALLEST) >> DROPPED) | (bits >> 31 << NEGATIVE.trailing_zeros())
+}
+
+/// The code nearest to `s`, which has `key`: the lower one of two.
+#[inline(always)]
+fn nearest(s: f32, key: u32) -> u8 {
+    let below = BELOW[key as usize % BELOW.len()];
     below + u8::from(s > MIDPOINTS[usize::from(below)])
 }
 
@@ -115,7 +132,8 @@ pub fn quantize<S: Simd, E: Source>(simd: S, block: usize, values: &[E], scales:
         } else {
             // A last block that is not full divides. Once per matrix, so plain.
             for (value, code) in values.iter().zip(codes) {
-                *code = nearest(value.to_f32() / divisor);
+                let s = value.to_f32() / divisor;
+                *code = nearest(s, key(s));
             }
         }
     }
@@ -202,12 +220,12 @@ mod tests {
     fn every_decision_boundary_is_that_of_the_definition() {
         let around = |x: f32| (-40..=40).map(move |ulps| f32::from_bits((x.to_bits() as i32 + ulps) as u32));
         let mut values: Vec<f32> = MIDPOINTS[..255].iter().copied().flat_map(around).collect();
-        values.extend((0..2 * KEYS).map(upper_end).filter(|&v| v != 0.0).flat_map(around));
+        values.extend((0..KEYS).chain(NEGATIVE..NEGATIVE + KEYS).map(upper_end).filter(|&v| v != 0.0).flat_map(around));
         values.extend([0.0, -0.0, 1e-45, -1e-45, 1e-7, -1e-7]);
         values.extend((-200_000..=200_000).map(|i| i as f32 * 5.000_01e-6));
         for s in values {
             let expected = MIDPOINTS.iter().filter(|&&mid| s > mid).count();
-            assert_eq!(usize::from(nearest(s)), expected, "{s:e}");
+            assert_eq!(usize::from(nearest(s, key(s))), expected, "{s:e}");
         }
     }
 

@@ -9,10 +9,11 @@
 //! not matter, and the one comparison is the exact one of the definition (a tie goes down). FP4 has two midpoints in the
 //! bucket around zero; the lower is compared with every value.
 
+use crate::cpu::kernels::scale_search;
+use crate::cpu::kernels::source::MAX_LANES;
 use crate::cpu::kernels::source::NON_FINITE;
 use crate::cpu::kernels::source::Source;
 use crate::cpu::kernels::source::absmax_bits;
-use crate::cpu::kernels::tasks::Task;
 use crate::cpu::simd::Simd;
 use crate::formats::nibbles;
 use crate::formats::tables;
@@ -31,7 +32,9 @@ pub struct Book {
     extra: Option<f32>,
     /// The code of each rank; `None` where it is the rank.
     codes: Option<[u8; 16]>,
-    /// All midpoints, ascending, with infinity for those the codebook has too few of.
+    /// The different values, ascending; infinity where there are fewer than 16.
+    values: [f32; 16],
+    /// The midpoints between them, infinity likewise.
     midpoints: [f32; 15],
     /// The code of 0.0.
     zero: u8,
@@ -99,7 +102,7 @@ impl Book {
             below[bucket] = below[bucket - 1] + counted[bucket - 1];
             bucket += 1;
         }
-        Self { midpoint, below, extra, codes, midpoints, zero }
+        Self { midpoint, below, extra, codes, values: *values, midpoints, zero }
     }
 
     /// How many midpoints are less than `s`: the definition.
@@ -121,6 +124,7 @@ pub struct Tables<S: Simd> {
     magic: S::F,
     extra: Option<S::F>,
     codes: Option<S::Table16>,
+    values: S::Table16,
 }
 
 impl<S: Simd> Tables<S> {
@@ -134,30 +138,42 @@ impl<S: Simd> Tables<S> {
             // The last place of numbers from 2^23 to 2^24 is 1, so adding rounds to an integer, whose low bits are those
             // of the sum; the middle of that range leaves room below.
             magic: simd.splat(1.5 * 8_388_608.0 + 15.0),
-            extra: match book.extra {
-                Some(midpoint) => Some(simd.splat(midpoint)),
-                None => None,
-            },
-            codes: match book.codes {
-                Some(codes) => Some(simd.table16(&codes.map(|code| f32::from_bits(u32::from(code))))),
-                None => None,
-            },
+            extra: book.extra.map(|midpoint| simd.splat(midpoint)),
+            codes: book.codes.map(|codes| simd.table16(&codes.map(|code| f32::from_bits(u32::from(code))))),
+            values: simd.table16(&book.values),
         }
     }
 
     /// The codes nearest to `s`, which lies between -1 and 1 or an ulp beside.
     #[inline(always)]
     pub fn nearest(&self, simd: S, s: S::F) -> S::I {
+        let rank = self.rank(simd, s);
+        match self.codes {
+            Some(codes) => simd.to_bits(simd.lookup16(codes, rank)),
+            None => rank,
+        }
+    }
+
+    /// The values nearest to `s`, which may be any number.
+    #[inline(always)]
+    pub fn nearest_value(&self, simd: S, s: S::F) -> S::F {
+        simd.lookup16(self.values, self.rank(simd, self.clamp(simd, s)))
+    }
+
+    #[inline(always)]
+    fn clamp(&self, simd: S, s: S::F) -> S::F {
+        simd.max(simd.min(s, simd.splat(1.0)), simd.splat(-1.0))
+    }
+
+    #[inline(always)]
+    fn rank(&self, simd: S, s: S::F) -> S::I {
         let bucket = simd.to_bits(simd.mul_add(s, self.per_unit, self.magic));
         let below = simd.to_bits(simd.lookup32(self.below, bucket));
         let mut rank = simd.count_gt(below, s, simd.lookup32(self.midpoint, bucket));
         if let Some(midpoint) = self.extra {
             rank = simd.count_gt(rank, s, midpoint);
         }
-        match self.codes {
-            Some(codes) => simd.to_bits(simd.lookup16(codes, rank)),
-            None => rank,
-        }
+        rank
     }
 }
 
@@ -167,8 +183,14 @@ const STRETCH: usize = 512;
 
 /// Quantizes values that begin at a block: an absmax per block, two codes per byte. Returns whether all values are finite; if not, the output means nothing.
 #[inline(always)]
-pub fn quantize<S: Simd, E: Source>(simd: S, book: &Book, block: usize, task: Task<'_, E>) -> bool {
-    let Task { values, scales, codes, .. } = task;
+pub fn quantize<S: Simd, E: Source>(
+    simd: S,
+    book: &Book,
+    block: usize,
+    values: &[E],
+    scales: &mut [f32],
+    codes: &mut [u8],
+) -> bool {
     let tables = Tables::new(simd, book);
     let full_blocks = values.len() / block;
     let (values, short) = values.split_at(full_blocks * block);
@@ -240,6 +262,56 @@ fn encode<S: Simd, E: Source>(
             *codes = tables.nearest(simd, scaled);
         }
         simd.store_nibbles(four, codes);
+    }
+}
+
+/// The scales that minimise the error of each block, for values that begin at a block. Returns whether all values are
+/// finite; if not, the output means nothing.
+#[inline(always)]
+pub fn search<S: Simd, E: Source>(simd: S, book: &Book, block: usize, values: &[E], scales: &mut [f32]) -> bool {
+    let tables = Tables::new(simd, book);
+    let mut most = 0;
+    for (values, scale) in values.chunks(block).zip(scales) {
+        let bits = absmax_bits(simd, values);
+        most = most.max(bits);
+        *scale = scale_search::codebook_scale(simd, &tables, values, f32::from_bits(bits as u32));
+        if values.len() < block {
+            // What the absmax rule stores for zeros.
+            *scale = scale.max(1e-38);
+        }
+    }
+    most < NON_FINITE
+}
+
+/// The codes of values that begin at a block under scales that are given: the nearest, whatever the sign of the scale.
+#[inline(always)]
+pub fn encode_under<S: Simd, E: Source>(
+    simd: S,
+    book: &Book,
+    block: usize,
+    values: &[E],
+    scales: &[f32],
+    codes: &mut [u8],
+) {
+    let tables = Tables::new(simd, book);
+    for (i, (values, codes)) in values.chunks(4 * S::LANES).zip(codes.chunks_mut(2 * S::LANES)).enumerate() {
+        let mut padded = [E::default(); 4 * MAX_LANES];
+        padded[..values.len()].copy_from_slice(values);
+        let mut four = [simd.splat_i(0); 4];
+        for (j, codes) in four.iter_mut().enumerate() {
+            // A vector beyond the end is all padding: any scale will do.
+            let scale = scales[((4 * i + j) * S::LANES / block).min(scales.len() - 1)];
+            let reciprocal = if scale.abs() < 1e-38 { 1e38 } else { 1.0 / scale };
+            let scaled = simd.mul(E::load(simd, &padded[j * S::LANES..]), simd.splat(reciprocal));
+            *codes = tables.nearest(simd, tables.clamp(simd, scaled));
+        }
+        if codes.len() == 2 * S::LANES {
+            simd.store_nibbles(four, codes);
+        } else {
+            let mut bytes = [0; 2 * MAX_LANES];
+            simd.store_nibbles(four, &mut bytes);
+            codes.copy_from_slice(&bytes[..codes.len()]);
+        }
     }
 }
 

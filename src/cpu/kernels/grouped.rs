@@ -4,11 +4,13 @@
 //! a small buffer, so that runs may begin and end in the middle of a byte.
 
 use crate::cpu::kernels::runs::Runs;
+use crate::cpu::kernels::scale_search;
 use crate::cpu::kernels::source::MAX_LANES;
 use crate::cpu::kernels::source::Source;
 use crate::cpu::kernels::tasks::Task;
 use crate::cpu::simd::Simd;
 use crate::formats::Format;
+use crate::formats::ScaleRule;
 use crate::formats::Symmetry;
 
 /// The smallest and largest value of a run, zero included.
@@ -67,18 +69,22 @@ pub struct Params {
 pub enum Rule {
     /// `round(x * ((1 / absmax) * 127))`, two's complement.
     Absmax,
-    /// `clamp(round(x / scale) + zero_point)` with codes up to `top`, 15 or 255.
-    Affine { symmetry: Symmetry, top: u8 },
+    /// `clamp(round(x / scale) + zero_point)` with codes from `lowest` to `top`, 15 or 255.
+    Affine { symmetry: Symmetry, lowest: u8, top: u8 },
 }
 
 impl Rule {
-    /// The rule of a format whose scales belong to rows; `None` for the others.
-    pub fn of(format: Format) -> Option<Self> {
+    /// The rule of a format whose scales belong to rows.
+    fn of(format: Format, scale_rule: ScaleRule) -> Self {
+        let affine = |symmetry, top| match (symmetry, scale_rule) {
+            // Under a searched scale the largest magnitude may be out of reach: the lowest code is worth having.
+            (Symmetry::Symmetric, ScaleRule::Absmax) => Self::Affine { symmetry, lowest: 1, top },
+            _ => Self::Affine { symmetry, lowest: 0, top },
+        };
         match format {
-            Format::Int8 { .. } => Some(Self::Absmax),
-            Format::Int4 { symmetry, .. } => Some(Self::Affine { symmetry, top: 15 }),
-            Format::AffineInt8 { symmetry, .. } => Some(Self::Affine { symmetry, top: 255 }),
-            Format::Nf4 { .. } | Format::Fp4 { .. } | Format::Dynamic8 { .. } => None,
+            Format::Int4 { symmetry, .. } => affine(symmetry, 15),
+            Format::AffineInt8 { symmetry, .. } => affine(symmetry, 255),
+            Format::Int8 { .. } | Format::Nf4 { .. } | Format::Fp4 { .. } | Format::Dynamic8 { .. } => Self::Absmax,
         }
     }
 
@@ -87,10 +93,10 @@ impl Rule {
     pub fn params(self, Range { lo, hi, .. }: Range) -> Params {
         match self {
             Self::Absmax => Params { scale: hi.max(-lo), zero_point: 0 },
-            Self::Affine { symmetry: Symmetry::Symmetric, top } => {
+            Self::Affine { symmetry: Symmetry::Symmetric, top, .. } => {
                 Params { scale: hi.max(-lo) / f32::from(top / 2), zero_point: top / 2 + 1 }
             }
-            Self::Affine { symmetry: Symmetry::Asymmetric, top } => {
+            Self::Affine { symmetry: Symmetry::Asymmetric, top, .. } => {
                 let scale = (hi - lo) / f32::from(top);
                 Params { scale, zero_point: (-lo / scale).round_ties_even() as u8 }
             }
@@ -112,13 +118,13 @@ impl Rule {
                     }
                 }
             }
-            Self::Affine { symmetry, top } => {
+            Self::Affine { lowest, top, .. } => {
                 let zero_point = i32::from(params.zero_point);
                 let encoder = Divide {
                     // A scale of zero: every quotient by infinity is the zero it should be.
                     scale: simd.splat(if params.scale == 0.0 { f32::INFINITY } else { params.scale }),
                     zero_point: simd.splat_i(zero_point),
-                    lowest: simd.splat_i(i32::from(matches!(symmetry, Symmetry::Symmetric))),
+                    lowest: simd.splat_i(i32::from(lowest)),
                     highest: simd.splat_i(i32::from(top)),
                 };
                 each_vector(simd, encoder, values, codes);
@@ -253,31 +259,52 @@ impl<'a> CodeWriter<'a> {
     }
 }
 
-/// Quantizes whole rows of `k` values, or any values that share the `given` parameters: codes, and a scale and zero point
-/// per run unless given. Returns whether all values are finite; if not, the output means nothing.
+/// Where the scale and zero point of a run come from.
+#[derive(Clone, Copy, Debug)]
+pub struct ParamsFrom {
+    /// The range of its values, or a search; the latter for INT4.
+    pub scale_rule: ScaleRule,
+    /// Known beforehand, by that rule.
+    pub given: Option<Params>,
+}
+
+/// Quantizes whole rows of `k` values, or any values that share given parameters: codes, and a scale and zero point per run
+/// unless given. Returns whether all values are finite; if not, the output means nothing.
 #[inline(always)]
-pub fn quantize<S: Simd, E: Source>(
-    simd: S,
-    format: Format,
-    k: usize,
-    given: Option<Params>,
-    task: Task<'_, E>,
-) -> bool {
-    let Some(rule) = Rule::of(format) else { return true };
+pub fn quantize<S: Simd, E: Source>(simd: S, format: Format, k: usize, from: ParamsFrom, task: Task<'_, E>) -> bool {
+    let rule = Rule::of(format, from.scale_rule);
     let mut writer = CodeWriter::new(format, task.codes);
     let mut finite = true;
-    if let Some(params) = given {
+    if let Some(params) = from.given {
         writer.encode(simd, rule, params, task.values);
     } else {
         for run in Runs::of_rows(format, k, task.values.len()) {
             let values = &task.values[run.start..run.start + run.len];
             let range = Range::of(simd, values);
             finite &= range.finite;
-            let params = rule.params(range);
+            let params = params(simd, format, from.scale_rule, values, range);
             (task.scales[run.scale], task.zero_points[run.scale]) = (params.scale, params.zero_point);
             writer.encode(simd, rule, params, values);
         }
     }
     writer.finish(simd);
     finite
+}
+
+/// The parameters of `values`, whose range is known.
+#[inline(always)]
+pub fn params<S: Simd, E: Source>(
+    simd: S,
+    format: Format,
+    scale_rule: ScaleRule,
+    values: &[E],
+    range: Range,
+) -> Params {
+    let rule = Rule::of(format, scale_rule).params(range);
+    match (scale_rule, format) {
+        (ScaleRule::Search, Format::Int4 { symmetry, .. }) => {
+            scale_search::int4_params(simd, symmetry, values, range, rule)
+        }
+        _ => rule,
+    }
 }

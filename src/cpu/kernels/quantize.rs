@@ -8,8 +8,8 @@ use crate::cpu::kernels::codebook4;
 use crate::cpu::kernels::codebook4::Book;
 use crate::cpu::kernels::grouped;
 use crate::cpu::kernels::grouped::Params;
+use crate::cpu::kernels::grouped::ParamsFrom;
 use crate::cpu::kernels::grouped::Range;
-use crate::cpu::kernels::grouped::Rule;
 use crate::cpu::kernels::source::Source;
 use crate::cpu::kernels::tasks::Cut;
 use crate::cpu::kernels::tasks::TASK;
@@ -21,11 +21,13 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::formats::AbsmaxKind;
 use crate::formats::Format;
+use crate::formats::NestedAbsmax;
 use crate::formats::Parts;
 use crate::formats::QuantMatrix;
 use crate::formats::Recipe;
 use crate::formats::ScaleRule;
 use crate::formats::Scales;
+use crate::shape::BlockSize;
 use crate::shape::Granularity;
 use crate::shape::MatShape;
 use crate::values::Values;
@@ -50,63 +52,130 @@ pub fn quantize(isa: Isa, values: Values<'_>, shape: MatShape, recipe: Recipe) -
 
 fn parts<E: Source>(isa: Isa, values: &[E], shape: MatShape, recipe: Recipe) -> Result<Parts> {
     let format = recipe.format;
-    let (codes_len, num_scales) = (format.num_code_bytes(shape), format.num_scales(shape));
-    let mut parts = Parts::new(vec![0; codes_len], Vec::new());
-    let (mut scales, mut zero_points) = (vec![0.0; num_scales], vec![0; num_scales]);
+    let kernel = Kernel::new(isa, recipe, shape)?;
+    let num_scales = format.num_scales(shape);
+    let mut arrays = Arrays {
+        codes: vec![0; format.num_code_bytes(shape)],
+        scales: vec![0.0; num_scales],
+        zero_points: vec![0; num_scales],
+    };
+    let cut = cut(format, shape);
     let mut finite = true;
-    let kernel = match kernel(recipe, shape, isa)? {
-        Kernel::Grouped { format, k, .. } if format.granularity() == Some(Granularity::PerTensor) => {
-            let (range, given) = whole_matrix(isa, values, format);
+    let kernel = match kernel {
+        Kernel::Grouped { format, k, from } if format.granularity() == Some(Granularity::PerTensor) => {
+            let (range, params) = whole_matrix(isa, values, format, from.scale_rule);
             finite = range.finite;
-            (scales[0], zero_points[0]) = (given.scale, given.zero_point);
-            Kernel::Grouped { format, k, given: Some(given) }
+            (arrays.scales[0], arrays.zero_points[0]) = (params.scale, params.zero_point);
+            Kernel::Grouped { format, k, from: ParamsFrom { given: Some(params), ..from } }
         }
         kernel => kernel,
     };
-    let whole = Task { values, scales: &mut scales, zero_points: &mut zero_points, codes: &mut parts.codes };
-    finite &= split(whole, cut(format, shape))
-        .into_par_iter()
-        .map(|task| isa.run(Quantize { kernel, task }))
-        .reduce(|| true, |a, b| a && b);
+    finite &= arrays.fill(isa, kernel, values, cut);
     if !finite {
         return Err(first_non_finite(values));
     }
-    parts.scales = match format {
-        Format::Nf4 { absmax: AbsmaxKind::Nested, .. } | Format::Fp4 { absmax: AbsmaxKind::Nested, .. } => {
-            Scales::Nested(blockwise8::nest(isa, &scales))
+    let zero_points = format.has_zero_points().then(|| std::mem::take(&mut arrays.zero_points));
+    let scales = match kernel {
+        Kernel::Codebook4 { nested: true, .. } => Scales::Nested(blockwise8::nest(isa, &arrays.scales)),
+        Kernel::SearchCodebook4 { book, block, nested: true } => {
+            let nested = nest_searched(isa, &arrays.scales);
+            // A reader multiplies by the decoded scales: the codes are chosen for those.
+            arrays.scales = (0..num_scales).map(|i| nested.get(i)).collect();
+            arrays.fill(isa, Kernel::EncodeCodebook4 { book, block }, values, cut);
+            Scales::Nested(nested)
         }
-        _ => Scales::F32(scales),
+        _ => Scales::F32(arrays.scales),
     };
-    parts.zero_points = format.has_zero_points().then_some(zero_points);
-    Ok(parts)
+    Ok(Parts { codes: arrays.codes, scales, zero_points, map: None })
+}
+
+/// Double quantization of searched scales. One that is positive stays so when decoded, at the cost of some precision: a zero
+/// would lose its block, a negative one would turn the codebook around.
+fn nest_searched(isa: Isa, scales: &[f32]) -> NestedAbsmax {
+    let mut nested = blockwise8::nest(isa, scales);
+    for (i, &scale) in scales.iter().enumerate() {
+        while scale > 0.0 && nested.get(i) <= 0.0 && nested.codes[i] < u8::MAX {
+            nested.codes[i] += 1;
+        }
+    }
+    nested
+}
+
+/// The arrays of a matrix in the making.
+struct Arrays {
+    codes: Vec<u8>,
+    scales: Vec<f32>,
+    /// One per scale; unused by formats without.
+    zero_points: Vec<u8>,
+}
+
+impl Arrays {
+    /// Runs `kernel` on all tasks; whether all values are finite, as far as it looks.
+    fn fill<E: Source>(&mut self, isa: Isa, kernel: Kernel, values: &[E], cut: Cut) -> bool {
+        let Self { codes, scales, zero_points } = self;
+        split(Task { values, scales, zero_points, codes }, cut)
+            .into_par_iter()
+            .map(|task| isa.run(Quantize { kernel, task }))
+            .reduce(|| true, |a, b| a && b)
+    }
 }
 
 /// What quantizes a task.
 #[derive(Clone, Copy)]
 enum Kernel {
-    Codebook4 { book: &'static Book, block: usize },
-    Dynamic8 { block: usize },
-    Grouped { format: Format, k: usize, given: Option<Params> },
+    Codebook4 {
+        book: &'static Book,
+        block: usize,
+        nested: bool,
+    },
+    /// When the scales are to be nested it stops at the scales.
+    SearchCodebook4 {
+        book: &'static Book,
+        block: usize,
+        nested: bool,
+    },
+    /// Under the scales that are there.
+    EncodeCodebook4 {
+        book: &'static Book,
+        block: usize,
+    },
+    Dynamic8 {
+        block: usize,
+    },
+    Grouped {
+        format: Format,
+        k: usize,
+        from: ParamsFrom,
+    },
 }
 
-fn kernel(recipe: Recipe, shape: MatShape, isa: Isa) -> Result<Kernel> {
-    let format = recipe.format;
-    if recipe.scale_rule == ScaleRule::Search {
-        return Err(Error::Unsupported {
-            op: "searching scales",
-            subject: format.to_string(),
-            device: isa.name(),
-            rule: "NF4, FP4 and INT4 have it; 8-bit formats take their scales from the absmax or range".into(),
-        });
-    }
-    Ok(match format {
-        Format::Nf4 { block_size, .. } => Kernel::Codebook4 { book: &codebook4::NF4, block: block_size.get() },
-        Format::Fp4 { block_size, .. } => Kernel::Codebook4 { book: &codebook4::FP4, block: block_size.get() },
-        Format::Dynamic8 { block_size } => Kernel::Dynamic8 { block: block_size.get() },
-        Format::Int8 { .. } | Format::Int4 { .. } | Format::AffineInt8 { .. } => {
-            Kernel::Grouped { format, k: shape.k(), given: None }
+impl Kernel {
+    fn new(isa: Isa, recipe: Recipe, shape: MatShape) -> Result<Self> {
+        let Recipe { format, scale_rule } = recipe;
+        let codebook4 = |book, block: BlockSize, absmax| {
+            let (block, nested) = (block.get(), absmax == AbsmaxKind::Nested);
+            match scale_rule {
+                ScaleRule::Absmax => Self::Codebook4 { book, block, nested },
+                ScaleRule::Search => Self::SearchCodebook4 { book, block, nested },
+            }
+        };
+        match (format, scale_rule) {
+            (Format::Nf4 { block_size, absmax }, _) => Ok(codebook4(&codebook4::NF4, block_size, absmax)),
+            (Format::Fp4 { block_size, absmax }, _) => Ok(codebook4(&codebook4::FP4, block_size, absmax)),
+            (Format::Dynamic8 { block_size }, ScaleRule::Absmax) => Ok(Self::Dynamic8 { block: block_size.get() }),
+            (Format::Int4 { .. }, _) | (Format::Int8 { .. } | Format::AffineInt8 { .. }, ScaleRule::Absmax) => {
+                Ok(Self::Grouped { format, k: shape.k(), from: ParamsFrom { scale_rule, given: None } })
+            }
+            (Format::Dynamic8 { .. } | Format::Int8 { .. } | Format::AffineInt8 { .. }, ScaleRule::Search) => {
+                Err(Error::Unsupported {
+                    op: "searching scales",
+                    subject: format.to_string(),
+                    device: isa.name(),
+                    rule: "NF4, FP4 and INT4 have it; 8-bit formats take the absmax or range as it is".into(),
+                })
+            }
         }
-    })
+    }
 }
 
 struct Quantize<'a, E> {
@@ -118,13 +187,24 @@ impl<E: Source> Op for Quantize<'_, E> {
     type Output = bool;
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) -> bool {
+        let Task { values, scales, zero_points, codes } = self.task;
         match self.kernel {
-            Kernel::Codebook4 { book, block } => codebook4::quantize(simd, book, block, self.task),
-            Kernel::Dynamic8 { block } => {
-                let Task { values, scales, codes, .. } = self.task;
-                blockwise8::quantize(simd, block, values, scales, codes)
+            Kernel::Codebook4 { book, block, .. } => codebook4::quantize(simd, book, block, values, scales, codes),
+            Kernel::SearchCodebook4 { book, block, nested } => {
+                let finite = codebook4::search(simd, book, block, values, scales);
+                if !nested {
+                    codebook4::encode_under(simd, book, block, values, scales, codes);
+                }
+                finite
             }
-            Kernel::Grouped { format, k, given } => grouped::quantize(simd, format, k, given, self.task),
+            Kernel::EncodeCodebook4 { book, block } => {
+                codebook4::encode_under(simd, book, block, values, scales, codes);
+                true
+            }
+            Kernel::Dynamic8 { block } => blockwise8::quantize(simd, block, values, scales, codes),
+            Kernel::Grouped { format, k, from } => {
+                grouped::quantize(simd, format, k, from, Task { values, scales, zero_points, codes })
+            }
         }
     }
 }
@@ -147,10 +227,24 @@ fn cut(format: Format, shape: MatShape) -> Cut {
 }
 
 /// The range of all values and the parameters they share.
-fn whole_matrix<E: Source>(isa: Isa, values: &[E], format: Format) -> (Range, Params) {
+fn whole_matrix<E: Source>(isa: Isa, values: &[E], format: Format, scale_rule: ScaleRule) -> (Range, Params) {
     let range = values.par_chunks(TASK).map(|values| isa.run(RangeOf(values))).reduce(|| Range::ZERO, Range::join);
-    let params = Rule::of(format).map(|rule| rule.params(range));
-    (range, params.unwrap_or(Params { scale: 0.0, zero_point: 0 }))
+    (range, isa.run(ParamsOf { values, format, scale_rule, range }))
+}
+
+struct ParamsOf<'a, E> {
+    values: &'a [E],
+    format: Format,
+    scale_rule: ScaleRule,
+    range: Range,
+}
+
+impl<E: Source> Op for ParamsOf<'_, E> {
+    type Output = Params;
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) -> Params {
+        grouped::params(simd, self.format, self.scale_rule, self.values, self.range)
+    }
 }
 
 struct RangeOf<'a, E>(&'a [E]);
