@@ -11,6 +11,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::Isa;
+use crate::cpu::kernels::source::Aligned;
 use crate::cpu::kernels::source::NON_FINITE;
 use crate::cpu::kernels::source::Source;
 use crate::cpu::kernels::source::absmax_bits;
@@ -78,7 +79,8 @@ const PIECE: usize = 256;
 /// The codes of `values * reciprocal`.
 #[inline(always)]
 fn encode<S: Simd, E: Source>(simd: S, values: &[E], reciprocal: f32, codes: &mut [u8]) {
-    let (mut scaled, mut keys) = ([0.0; PIECE], [0.0; PIECE]);
+    let (mut scaled, mut keys) = (Aligned([0.0; PIECE]), Aligned([0.0; PIECE]));
+    let (scaled, keys) = (&mut scaled.0, &mut keys.0);
     let (magnitude, negative) = (simd.splat_i(i32::MAX), simd.splat_i(NEGATIVE as i32));
     let (smallest, largest) = (simd.splat_i(SMALLEST as i32), simd.splat_i(LARGEST as i32));
     let minus_smallest = simd.splat_i(-(SMALLEST as i32));
@@ -97,7 +99,7 @@ fn encode<S: Simd, E: Source>(simd: S, values: &[E], reciprocal: f32, codes: &mu
             let sign = simd.and(simd.shr::<{ 31 - NEGATIVE.trailing_zeros() as i32 }>(bits), negative);
             simd.store(simd.from_bits(simd.add_i(key, sign)), keys);
         }
-        for ((&s, key), code) in scaled.iter().zip(&keys).zip(codes) {
+        for ((&s, key), code) in scaled.iter().zip(keys.iter()).zip(codes) {
             *code = nearest(s, key.to_bits());
         }
     }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::cpu::Isa;
 use crate::cpu::kernels::decode::decode;
+use crate::cpu::kernels::source::Aligned;
 use crate::cpu::simd::Op;
 use crate::cpu::simd::Simd;
 use crate::error::Error;
@@ -63,16 +64,16 @@ impl<E: Sink> Op for Dequantize<'_, E> {
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
         // Values go through the nearest cache: decoding is the same for all types, and what bypasses the caches is aligned.
-        let mut values = [0.0; PIECE];
-        let mut rounded = [E::default(); PIECE];
+        let mut values = Aligned([0.0; PIECE]);
+        let mut rounded = Aligned([E::default(); PIECE]);
         for (i, out) in self.out.chunks_mut(PIECE).enumerate() {
-            let values = &mut values[..out.len()];
+            let values = &mut values.0[..out.len()];
             decode(simd, self.matrix, self.first + i * PIECE, values);
             if self.large {
-                let rounded = E::round(simd, values, &mut rounded);
+                let rounded = E::round(simd, values, &mut rounded.0);
                 simd.copy_streaming(bytemuck::cast_slice(rounded), bytemuck::cast_slice_mut(out));
             } else {
-                out.copy_from_slice(E::round(simd, values, &mut rounded));
+                out.copy_from_slice(E::round(simd, values, &mut rounded.0));
             }
         }
     }

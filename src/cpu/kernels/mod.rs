@@ -2,6 +2,7 @@
 
 mod blockwise8;
 pub mod ceiling;
+mod code_writer;
 mod codebook4;
 pub mod decode;
 pub mod dequantize;

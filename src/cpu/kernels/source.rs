@@ -8,6 +8,10 @@ use crate::values::f16;
 /// At least [`Simd::LANES`] of every instruction set.
 pub const MAX_LANES: usize = 16;
 
+/// A buffer that begins at a cache line: vectors of 64 bytes that straddle two cost two accesses.
+#[repr(align(64))]
+pub struct Aligned<T>(pub T);
+
 /// An element type with a vector load.
 pub trait Source: Element {
     /// The first [`Simd::LANES`] values of `src`.
