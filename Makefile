@@ -4,10 +4,10 @@
 # The main job, on the small real model in tests/data: needs Rust and nothing else.
 demo:
 	cargo build --release --features cli --bin lowbit --example run_layers
+	mkdir -p target/demo
 	target/release/lowbit compare tests/data/tiny-llama
 	target/release/lowbit quantize tests/data/tiny-llama --format nf4 --double-quant -o target/demo/tiny-llama-nf4 --force
 	target/release/lowbit quantize tests/data/tiny-llama --format int8 -o target/demo/tiny-llama-int8 --force
-	target/release/lowbit inspect target/demo/tiny-llama-nf4
 	target/release/examples/run_layers tests/data/tiny-llama target/demo/tiny-llama-nf4 target/demo/tiny-llama-int8
 
 # Everything that must be green.

@@ -144,6 +144,11 @@ impl<'a> Values<'a> {
         with_slice!(Values, self, s => Element::values(&s[range]))
     }
 
+    /// Their memory as bytes.
+    pub fn as_bytes(self) -> &'a [u8] {
+        with_slice!(Values, self, s => bytemuck::cast_slice(s))
+    }
+
     /// All values, widened.
     pub fn to_f32(self) -> Vec<f32> {
         with_slice!(Values, self, s => s.iter().map(|v| v.to_f32()).collect())

@@ -17,6 +17,7 @@ mod native;
 mod output;
 mod positioned;
 pub mod safetensors;
+mod save;
 mod store;
 mod writer;
 
@@ -43,6 +44,9 @@ pub use linears::Stored;
 pub use output::Output;
 pub use output::OutputKind;
 pub use safetensors::TensorInfo;
+pub use save::Existing;
+pub use save::NamedLayer;
+pub use save::save;
 pub use writer::ModelWriter;
 
 use crate::error::Error;

@@ -1,9 +1,13 @@
 //! Weights, bias and product: what [`Linear4bit`](crate::layers::Linear4bit) and
 //! [`Linear8bit`](crate::layers::Linear8bit) share.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use crate::checkpoint;
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::Existing;
+use crate::checkpoint::NamedLayer;
 use crate::device::Device;
 use crate::error::Error;
 use crate::error::Result;
@@ -107,6 +111,11 @@ impl Core {
         Ok(out)
     }
 
+    pub fn save(&self, path: &Path, name: &str, existing: Existing) -> Result<()> {
+        let layer = NamedLayer { name, weight: self.matrix(), bias: self.bias().map(Tensor::values) };
+        checkpoint::save(path, &[layer], existing)
+    }
+
     pub fn memory_bytes(&self) -> usize {
         let bias = self.bias.as_ref().map_or(0, |bias| bias.values.len() * (4 + bias.tensor.dtype().size_bytes()));
         self.weights.memory_bytes() + bias
@@ -180,6 +189,20 @@ macro_rules! linear_methods {
             /// [`Error::TooLarge`](crate::Error::TooLarge) when they do not fit the address space.
             pub fn dequantize(&self) -> crate::error::Result<crate::tensor::Tensor> {
                 self.core.dequantize(self.core.matrix().dtype())
+            }
+
+            /// Writes weight and bias to a safetensors file of its own, as the linear `name`;
+            /// [`checkpoint::save`](crate::checkpoint::save) puts several layers into one file.
+            ///
+            /// # Errors
+            /// Those of [`checkpoint::save`](crate::checkpoint::save).
+            pub fn save(
+                &self,
+                path: impl AsRef<std::path::Path>,
+                name: &str,
+                existing: crate::checkpoint::Existing,
+            ) -> crate::error::Result<()> {
+                self.core.save(path.as_ref(), name, existing)
             }
 
             /// Bytes of memory the layer holds.

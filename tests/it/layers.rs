@@ -20,6 +20,8 @@ use lowbit::QuantMatrix;
 use lowbit::Recipe;
 use lowbit::Strategy;
 use lowbit::Tensor;
+use lowbit::checkpoint;
+use lowbit::checkpoint::Existing;
 use lowbit::formats::Symmetry;
 use lowbit::reference;
 use lowbit::values::OwnedValues;
@@ -375,5 +377,32 @@ fn layers_are_what_generic_code_asks_for() {
             None,
         )
         .unwrap();
+    }
+}
+
+#[test]
+fn a_saved_layer_is_loaded_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::cpu();
+    let (x, bias) = (random(Dtype::F32, &[3, 130], 4), random(Dtype::F16, &[9], 5));
+    let weight = random(Dtype::Bf16, &[9, 130], 6);
+    for (i, recipe) in four_bit_recipes().into_iter().enumerate() {
+        let path = folder.path().join(format!("{i}.safetensors"));
+        let layer = Linear4bit::quantize(&weight, Some(bias.clone()), recipe, &device).unwrap();
+        layer.save(&path, "a.b", Existing::Keep).unwrap();
+        let loaded = Linear4bit::load(&checkpoint::open(&path).unwrap(), "a.b", &device).unwrap();
+        assert_eq!((loaded.weight(), loaded.bias()), (layer.weight(), layer.bias()));
+        assert_eq!(loaded.forward(&x).unwrap(), layer.forward(&x).unwrap());
+        assert!(matches!(layer.save(&path, "a.b", Existing::Keep), Err(Error::OutputExists { .. })));
+        layer.save(&path, "c", Existing::Replace).unwrap();
+        assert!(Linear8bit::load(&checkpoint::open(&path).unwrap(), "c", &device).is_err(), "it is a 4-bit layer");
+    }
+    for recipe in eight_bit_recipes().into_iter().chain([Int8::default().into()]) {
+        let path = folder.path().join("8.safetensors");
+        let layer = Linear8bit::quantize(&weight, None, recipe, &device).unwrap();
+        layer.save(&path, "a.b", Existing::Replace).unwrap();
+        let loaded = Linear8bit::load(&checkpoint::open(&path).unwrap(), "a.b", &device).unwrap();
+        assert_eq!(loaded.weight().clone().into_parts(), layer.weight().clone().into_parts());
+        assert_eq!(loaded.forward(&x).unwrap(), layer.forward(&x).unwrap());
     }
 }
