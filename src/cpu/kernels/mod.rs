@@ -18,6 +18,7 @@ pub mod panels;
 pub mod quantize;
 pub mod quantize_rows;
 mod runs;
+mod scale_search;
 pub mod scratch;
 mod source;
 mod tasks;
