@@ -6,6 +6,7 @@ use crate::cpu::arch::avx2::Avx2;
 use crate::cpu::arch::avx512::Avx512;
 use crate::cpu::arch::scalar::Scalar;
 use crate::cpu::simd::Op;
+use crate::cpu::simd::Simd;
 
 /// An instruction set that this CPU has: a value is proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +57,14 @@ impl Isa {
 
     /// Whether it multiplies pairs of bf16 values in one instruction.
     pub(crate) fn multiplies_bf16(self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return matches!(self.0, Kind::Avx512Bf16(_));
-        #[cfg(not(target_arch = "x86_64"))]
-        return false;
+        struct NativeBf16;
+        impl Op for NativeBf16 {
+            type Output = bool;
+            fn eval<S: Simd>(self, _: S) -> bool {
+                S::NATIVE_BF16
+            }
+        }
+        self.run(NativeBf16)
     }
 
     /// Evaluates `op`, compiled for this instruction set.

@@ -136,8 +136,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// a ^ b
     fn xor(self, a: Self::I, b: Self::I) -> Self::I;
-    /// a - b, wrapping
-    fn sub_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// The low half of a * b
     fn mul_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// The sum of all lanes, wrapping

@@ -178,7 +178,7 @@ on_every_isa!(rounding_and_sums, simd, {
         assert_eq!(rounded, small.iter().map(|v| v.round_ties_even() as i32).collect::<Vec<_>>());
     }
     let ramp: Vec<f32> = (1..=S::LANES).map(|i| i as f32).collect();
-    assert_eq!(simd.reduce_add(simd.load(&ramp)), ramp.iter().sum());
+    assert_eq!(simd.reduce_add(simd.load(&ramp)), ramp.iter().sum::<f32>());
 });
 
 on_every_isa!(widening_and_rounding_to_16_bits, simd, {

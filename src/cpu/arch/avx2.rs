@@ -281,11 +281,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn sub_i(self, a: __m256i, b: __m256i) -> __m256i {
-        intrinsic!(_mm256_sub_epi32(a, b))
-    }
-
-    #[inline(always)]
     fn mul_i(self, a: __m256i, b: __m256i) -> __m256i {
         intrinsic!(_mm256_mullo_epi32(a, b))
     }

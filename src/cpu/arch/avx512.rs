@@ -1,6 +1,7 @@
 //! AVX-512 with VBMI and VNNI: Ice Lake, Zen 4 and later. 16 lanes.
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 use crate::cpu::arch::aligned_head;
 use crate::cpu::arch::first;
@@ -293,11 +294,6 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
-    fn sub_i(self, a: __m512i, b: __m512i) -> __m512i {
-        intrinsic!(_mm512_sub_epi32(a, b))
-    }
-
-    #[inline(always)]
     fn mul_i(self, a: __m512i, b: __m512i) -> __m512i {
         intrinsic!(_mm512_mullo_epi32(a, b))
     }
@@ -316,7 +312,9 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     fn dot_bf16(self, sum: __m512, a: __m512i, b: __m512i) -> __m512 {
         if BF16 {
             // SAFETY: this token exists only where the CPU has BF16; the cast is between vectors of the same bits.
-            return unsafe { _mm512_dpbf16_ps(sum, std::mem::transmute(a), std::mem::transmute(b)) };
+            return unsafe {
+                _mm512_dpbf16_ps(sum, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b))
+            };
         }
         intrinsic!({
             let low = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(v));

@@ -183,10 +183,6 @@ impl Simd for Scalar {
         lanes(|i| a[i] ^ b[i])
     }
     #[inline(always)]
-    fn sub_i(self, a: I, b: I) -> I {
-        lanes(|i| a[i].wrapping_sub(b[i]))
-    }
-    #[inline(always)]
     fn mul_i(self, a: I, b: I) -> I {
         lanes(|i| a[i].wrapping_mul(b[i]))
     }

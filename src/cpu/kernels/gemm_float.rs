@@ -11,6 +11,7 @@ use crate::cpu::kernels::layout::BLOCK_WORDS;
 use crate::cpu::kernels::layout::Layout;
 use crate::cpu::kernels::layout::Segment;
 use crate::cpu::kernels::layout::Word;
+use crate::cpu::kernels::output::narrow_bf16;
 use crate::cpu::kernels::scratch::Lease;
 use crate::cpu::simd::Op;
 use crate::cpu::simd::Simd;
@@ -86,23 +87,12 @@ impl Weights for Decoded<'_> {
         decode(simd, self.matrix, first, &mut floats[..len]);
         let out: &mut [bf16] = bytemuck::cast_slice_mut(out);
         out[len..].fill(bf16::ZERO);
-        round_bf16(simd, &floats[..len], &mut out[..len]);
+        narrow_bf16(simd, &mut out[..len], &floats[..len]);
     }
 
     #[inline(always)]
     fn scale<S: Simd>(&self, _: usize, _: usize) -> (f32, i32) {
         (1.0, 0)
-    }
-}
-
-#[inline(always)]
-fn round_bf16<S: Simd>(simd: S, values: &[f32], out: &mut [bf16]) {
-    let whole = values.len() / S::LANES * S::LANES;
-    for (out, values) in out[..whole].chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES)) {
-        simd.store_bf16(simd.load(values), out);
-    }
-    for (out, value) in out[whole..].iter_mut().zip(&values[whole..]) {
-        *out = bf16::from_f32(*value);
     }
 }
 

@@ -26,6 +26,7 @@ use crate::cpu::kernels::scratch::Lease;
 use crate::cpu::kernels::scratch::Words;
 use crate::cpu::simd::Op;
 use crate::cpu::simd::Simd;
+use crate::formats::NestedAbsmax;
 use crate::formats::QuantMatrix;
 use crate::formats::Scales;
 use crate::values::Values;
@@ -34,6 +35,10 @@ use crate::values::Values;
 const TASK_ROWS: usize = 64;
 /// Chunks whose scales are decoded ahead of them.
 const SCALES_AHEAD: usize = 32;
+/// Room for the scales of [`SCALES_AHEAD`] chunks of 16 groups at most, and 16 more to load.
+type Ahead = [f32; (SCALES_AHEAD + 1) * 16];
+/// How far ahead codes are asked for. The CPU's own prefetching stops at each page of 4 KiB, so at every other row.
+const PREFETCH_BYTES: usize = 4096;
 
 /// Where the scale of each lane is.
 pub struct LaneScales {
@@ -206,8 +211,9 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
         let Gemv { operand, epilogue, output, .. } = *self.gemv;
         let table = operand.table(simd);
         let mut values = [[0.0; TASK_ROWS]; M];
+        let mut ahead: Ahead = [0.0; (SCALES_AHEAD + 1) * 16];
         for (i, row) in self.rows.clone().enumerate() {
-            let mut sums = self.row::<S, M>(simd, table, row, first);
+            let mut sums = self.row::<S, M>(simd, table, row, first, &mut ahead);
             if !self.gemv.x.sums.is_empty() {
                 self.subtract_zero_points::<S, M>(row, first, &mut sums);
             }
@@ -226,26 +232,28 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
 
     /// One row of W.
     #[inline(always)]
-    fn row<S: Simd, const M: usize>(&self, simd: S, table: O::Table<S>, row: usize, first: usize) -> [f32; M] {
-        let Gemv { matrix, x, .. } = *self.gemv;
-        let chunks = x.scales.first.len();
-        let chunk_words = O::VECTORS * S::LANES;
-        let row_bytes = matrix.shape().k() * matrix.format().code_bits() / 8;
-        let codes = &matrix.codes()[row * row_bytes..];
+    fn row<S: Simd, const M: usize>(
+        &self,
+        simd: S,
+        table: O::Table<S>,
+        row: usize,
+        first: usize,
+        ahead: &mut Ahead,
+    ) -> [f32; M] {
+        let Gemv { matrix, x, operand, .. } = *self.gemv;
+        let (chunks, chunk_words) = (x.scales.first.len(), O::VECTORS * S::LANES);
         let x_row = chunks * chunk_words;
+        let codes = RowCodes::new::<S>(matrix, row, chunks);
         assert!(x.words.len() >= (first + M) * x_row && x.scales.offset.len() >= chunks * S::LANES);
         let mut sums = [O::zero_sum(simd); M];
-        let mut ahead = [0.0f32; (SCALES_AHEAD + 1) * 16];
         for start in (0..chunks).step_by(SCALES_AHEAD) {
             let end = chunks.min(start + SCALES_AHEAD);
-            if O::SCALED {
-                self.decode_scales::<S>(row, start..end, &mut ahead);
-            }
+            let near: &[f32] = if O::SCALED { self.scales_ahead(simd, row, start..end, ahead) } else { &[] };
             for chunk in start..end {
-                let words = load_codes(simd, codes, chunk * 4 * S::LANES);
+                let words = codes.load(simd, chunk);
                 let mut parts = [O::zero_part(simd); M];
                 for vector in 0..O::VECTORS {
-                    let w = self.gemv.operand.decode(simd, table, words, vector);
+                    let w = operand.decode(simd, table, words, vector);
                     for (m, part) in parts.iter_mut().enumerate() {
                         let at = (first + m) * x_row + chunk * chunk_words + vector * S::LANES;
                         // SAFETY: row `first + m` of x, of `chunks` times `chunk_words`: asserted above.
@@ -253,15 +261,14 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
                         *part = O::step(simd, *part, w, x);
                     }
                 }
-                let scales = if O::SCALED {
+                let mut scales = simd.splat(0.0);
+                if O::SCALED {
                     let at = x.scales.first[chunk] - x.scales.first[start];
-                    let scales: &[f32; 16] = ahead[at..at + 16].try_into().expect("sixteen");
+                    let near: &[f32; 16] = near[at..at + 16].try_into().expect("sixteen");
                     // SAFETY: `chunks` times the lanes: asserted above.
                     let offset = unsafe { simd.load_words_ptr(x.scales.offset.as_ptr().add(chunk * S::LANES).cast()) };
-                    simd.lookup16(simd.table16(scales), offset)
-                } else {
-                    simd.splat(0.0)
-                };
+                    scales = simd.lookup16(simd.table16(near), offset);
+                }
                 for (sum, part) in sums.iter_mut().zip(parts) {
                     *sum = O::fold(simd, *sum, part, scales);
                 }
@@ -274,22 +281,23 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
         results
     }
 
-    /// The scales of `chunks` of a row, from that of the first lane on.
+    /// The scales of `chunks` of a row, from that of the first lane on, and at least 16 beyond: where they are, or copied.
     #[inline(always)]
-    fn decode_scales<S: Simd>(&self, row: usize, chunks: Range<usize>, out: &mut [f32]) {
+    fn scales_ahead<'b, S: Simd>(&'b self, simd: S, row: usize, chunks: Range<usize>, out: &'b mut Ahead) -> &'b [f32] {
         let scales = &self.gemv.x.scales;
         let first = scales.first[chunks.start];
         let last = scales.first[chunks.end - 1] + scales.offset[chunks.end * S::LANES - 1] as usize;
-        let start = row * scales.row_stride + first;
-        let out = &mut out[..last + 1 - first];
+        let (start, count) = (row * scales.row_stride + first, last + 1 - first);
         match self.gemv.matrix.scales() {
-            Scales::F32(values) => out.copy_from_slice(&values[start..][..out.len()]),
-            Scales::Nested(nested) => {
-                for (i, (out, code)) in out.iter_mut().zip(&nested.codes[start..]).enumerate() {
-                    *out = nested.map[usize::from(*code)] * nested.absmax[(start + i) / 256] + nested.offset;
+            Scales::F32(values) => {
+                if let Some(enough) = values.get(start..start + count + 16) {
+                    return enough;
                 }
+                out[..count].copy_from_slice(&values[start..start + count]);
             }
+            Scales::Nested(nested) => decode_nested(simd, nested, start, &mut out[..count]),
         }
+        out
     }
 
     #[inline(always)]
@@ -307,15 +315,60 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
     }
 }
 
-/// The words at `at`; zeros beyond the end.
+/// The absmax values from `start` on, exactly as [`NestedAbsmax::get`] computes them.
 #[inline(always)]
-fn load_codes<S: Simd>(simd: S, codes: &[u8], at: usize) -> S::I {
-    if at + 4 * S::LANES <= codes.len() {
-        // SAFETY: as many bytes, just checked.
-        return unsafe { simd.load_words_ptr(codes.as_ptr().add(at).cast()) };
+fn decode_nested<S: Simd>(simd: S, nested: &NestedAbsmax, start: usize, out: &mut [f32]) {
+    let block = NestedAbsmax::BLOCK_SIZE.get();
+    let mut at = 0;
+    while at < out.len() {
+        // As far as one absmax of absmax values goes.
+        let len = (block - (start + at) % block).min(out.len() - at);
+        let (codes, out) = (&nested.codes[start + at..][..len], &mut out[at..at + len]);
+        let absmax = nested.absmax[(start + at) / block];
+        let whole = len / S::LANES * S::LANES;
+        for (codes, out) in codes[..whole].chunks_exact(S::LANES).zip(out.chunks_exact_mut(S::LANES)) {
+            let values = simd.lookup256(&nested.map, simd.load_bytes(codes));
+            simd.store(simd.add(simd.mul(values, simd.splat(absmax)), simd.splat(nested.offset)), out);
+        }
+        for (code, out) in codes[whole..].iter().zip(&mut out[whole..]) {
+            *out = nested.map[usize::from(*code)] * absmax + nested.offset;
+        }
+        at += len;
     }
-    let mut padded = [0; 64];
-    let rest = &codes[at..];
-    padded[..rest.len()].copy_from_slice(rest);
-    simd.load_words(&padded)
+}
+
+/// The codes of a row, readable in whole chunks.
+struct RowCodes<'a> {
+    codes: &'a [u8],
+    /// How many chunks may be read where they are.
+    whole: usize,
+    /// The one after them, if the matrix ends within it; zeros beyond.
+    tail: [u8; 64],
+}
+
+impl<'a> RowCodes<'a> {
+    #[inline(always)]
+    fn new<S: Simd>(matrix: &'a QuantMatrix, row: usize, chunks: usize) -> Self {
+        let row_bytes = matrix.shape().k() * matrix.format().code_bits() / 8;
+        let codes = &matrix.codes()[row * row_bytes..];
+        let chunk_bytes = 4 * S::LANES;
+        let mut tail = [0; 64];
+        let whole = chunks.min(codes.len() / chunk_bytes);
+        // All chunks of a row but the last are within it.
+        assert!(whole + 1 >= chunks && chunk_bytes <= 64);
+        if whole < chunks {
+            let rest = &codes[whole * chunk_bytes..];
+            tail[..rest.len()].copy_from_slice(rest);
+        }
+        Self { codes, whole, tail }
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(&self, simd: S, chunk: usize) -> S::I {
+        let at = self.codes.as_ptr().wrapping_add(chunk * 4 * S::LANES);
+        simd.prefetch(at.wrapping_add(PREFETCH_BYTES));
+        let at = if chunk < self.whole { at } else { self.tail.as_ptr() };
+        // SAFETY: the first `whole` chunks are within the codes; else the tail holds as many bytes as a vector has, at most 64.
+        unsafe { simd.load_words_ptr(at.cast()) }
+    }
 }

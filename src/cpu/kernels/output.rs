@@ -4,7 +4,6 @@
 use std::marker::PhantomData;
 
 use crate::cpu::simd::Simd;
-use crate::values::Element;
 use crate::values::ValuesMut;
 use crate::values::bf16;
 use crate::values::f16;
@@ -73,27 +72,34 @@ impl<'a> Output<'a> {
         unsafe {
             match self.pointer {
                 Pointer::F32(y) => std::slice::from_raw_parts_mut(y.add(at), len).copy_from_slice(values),
-                Pointer::F16(y) => {
-                    let y = std::slice::from_raw_parts_mut(y.add(at), len);
-                    narrow::<S, _>(y, values, |v, y| simd.store_f16(simd.load(v), y));
-                }
-                Pointer::Bf16(y) => {
-                    let y = std::slice::from_raw_parts_mut(y.add(at), len);
-                    narrow::<S, _>(y, values, |v, y| simd.store_bf16(simd.load(v), y));
-                }
+                Pointer::F16(y) => narrow_f16(simd, std::slice::from_raw_parts_mut(y.add(at), len), values),
+                Pointer::Bf16(y) => narrow_bf16(simd, std::slice::from_raw_parts_mut(y.add(at), len), values),
             }
         }
     }
 }
 
-/// Rounds whole vectors with `vector`, what is left one by one.
+/// Rounds `values`; whole vectors, then one by one. Not one function with a closure for the vectors: a closure is compiled
+/// without the instruction set.
 #[inline(always)]
-fn narrow<S: Simd, E: Element>(y: &mut [E], values: &[f32], vector: impl Fn(&[f32], &mut [E])) {
+fn narrow_f16<S: Simd>(simd: S, y: &mut [f16], values: &[f32]) {
     let whole = values.len() / S::LANES * S::LANES;
     for (y, v) in y[..whole].chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES)) {
-        vector(v, y);
+        simd.store_f16(simd.load(v), y);
     }
     for (y, v) in y[whole..].iter_mut().zip(&values[whole..]) {
-        *y = E::from_f32(*v);
+        *y = f16::from_f32(*v);
+    }
+}
+
+/// As [`narrow_f16`].
+#[inline(always)]
+pub fn narrow_bf16<S: Simd>(simd: S, y: &mut [bf16], values: &[f32]) {
+    let whole = values.len() / S::LANES * S::LANES;
+    for (y, v) in y[..whole].chunks_exact_mut(S::LANES).zip(values.chunks_exact(S::LANES)) {
+        simd.store_bf16(simd.load(v), y);
+    }
+    for (y, v) in y[whole..].iter_mut().zip(&values[whole..]) {
+        *y = bf16::from_f32(*v);
     }
 }
