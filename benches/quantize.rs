@@ -21,6 +21,7 @@ use lowbit::Recipe;
 use lowbit::cpu;
 use lowbit::cpu::Isa;
 use lowbit::formats::ScaleRule;
+use lowbit::formats::Symmetry;
 use lowbit::reference;
 use lowbit::values::Values;
 use lowbit::values::ValuesMut;
@@ -48,6 +49,11 @@ fn recipes() -> Vec<(&'static str, Recipe)> {
         ("int4 g128", Int4::default().into()),
         ("affine int8 rows", AffineInt8::default().into()),
         ("dynamic8 b4096", Dynamic8::default().into()),
+        ("nf4 b64 search", Nf4::default().search(true).into()),
+        ("nf4 b64 double-quant search", Nf4::default().double_quant(true).search(true).into()),
+        ("fp4 b64 search", Fp4::default().search(true).into()),
+        ("int4 g128 search", Int4::default().search(true).into()),
+        ("int4 g128 asymmetric search", Int4::default().symmetry(Symmetry::Asymmetric).search(true).into()),
     ]
 }
 
@@ -81,7 +87,7 @@ fn dequantizing(c: &mut Criterion, isa: Isa, x: &[f32]) {
     let mut group = c.benchmark_group("dequantize");
     let mut out = vec![0.0f32; SIDE * SIDE];
     let mut out_bf16 = vec![bf16::ZERO; SIDE * SIDE];
-    for (name, recipe) in recipes() {
+    for (name, recipe) in recipes().into_iter().filter(|(_, recipe)| recipe.scale_rule == ScaleRule::Absmax) {
         let matrix = verify(isa, x, recipe);
         group.throughput(Throughput::Bytes(size_of_val(&out[..]) as u64));
         group.bench_function(format!("{name} -> f32"), |b| {
@@ -115,7 +121,7 @@ fn main() {
     let x = weights();
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_millis(1500))
+        .measurement_time(Duration::from_millis(1000))
         .configure_from_args();
     ceilings(&mut criterion, isa, &x);
     quantizing(&mut criterion, isa, &x);
