@@ -161,7 +161,8 @@ fn affine(x: &[f32], shape: MatShape, format: Format, symmetry: Symmetry, top: u
             Symmetry::Symmetric => (hi.max(-lo) / f32::from(top / 2), middle),
             Symmetry::Asymmetric => {
                 let scale = (hi - lo) / f32::from(top);
-                (scale, (-lo / scale).round_ties_even() as u8)
+                // Dividing denormals can overshoot.
+                (scale, (-lo / scale).round_ties_even().min(f32::from(top)) as u8)
             }
         })
         .collect();

@@ -6,7 +6,7 @@
 //! symmetric   zero_point = 2^(b-1), not stored      scale = absmax / (2^(b-1) - 1)
 //!             code = clamp(round_half_even(x / scale), -(2^(b-1) - 1), 2^(b-1) - 1) + zero_point
 //! asymmetric  lo = min(min x, 0), hi = max(max x, 0)      scale = (hi - lo) / (2^b - 1)
-//!             zero_point = round_half_even(-lo / scale)
+//!             zero_point = min(round_half_even(-lo / scale), 2^b - 1)
 //!             code = clamp(round_half_even(x / scale) + zero_point, 0, 2^b - 1)
 //! ```
 //! An all-zero group has scale 0 and every code at the zero point. With searched scales ([`ScaleRule::Search`]) a symmetric

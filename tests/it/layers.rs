@@ -50,8 +50,7 @@ fn check_product(y: &Tensor, x: &Tensor, w: &[f32], bias: Option<&[f32]>) -> Res
         let (x, w) = (&x[i / n * k..][..k], &w[i % n * k..][..k]);
         let bound = product_bound(x, w, bias.map_or(0.0, |b| b[i % n]), exact, y.dtype());
         let error = (f64::from(found) - exact).abs();
-        // Not `error > bound`: a NaN must fail.
-        if !(error <= bound) {
+        if error.is_nan() || error > bound {
             return Err(format!("y[{}, {}] = {found}, expected {exact} within {bound:e}", i / n, i % n));
         }
     }
@@ -190,6 +189,9 @@ fn eight_bit_recipes() -> Vec<Recipe> {
     ]
 }
 
+/// A layer of either width.
+type Forward = dyn Fn(&Tensor, Strategy) -> lowbit::Result<Tensor>;
+
 /// Every format with floating-point activations: each strategy is right or says that it does not exist.
 #[test]
 fn float_layers_agree_with_reference() {
@@ -200,7 +202,7 @@ fn float_layers_agree_with_reference() {
                 let weight = random(Dtype::Bf16, &[n, k], i as u64);
                 let bias = random(Dtype::F32, &[n], 7);
                 let bias_values = bias.values().to_f32();
-                let layer: Box<dyn Fn(&Tensor, Strategy) -> lowbit::Result<Tensor>>;
+                let layer: Box<Forward>;
                 let w;
                 if recipe.format.code_bits() == 4 {
                     let linear = Linear4bit::quantize(&weight, Some(bias), recipe, &device).unwrap();

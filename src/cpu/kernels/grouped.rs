@@ -99,7 +99,9 @@ impl Rule {
             }
             Self::Affine { symmetry: Symmetry::Asymmetric, top, .. } => {
                 let scale = (hi - lo) / f32::from(top);
-                Params { scale, zero_point: (-lo / scale).round_ties_even() as u8 }
+                // Dividing denormals can overshoot.
+                let zero_point = (-lo / scale).round_ties_even().min(f32::from(top)) as u8;
+                Params { scale, zero_point }
             }
         }
     }
