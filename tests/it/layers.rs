@@ -27,6 +27,7 @@ use lowbit::reference;
 use lowbit::values::OwnedValues;
 
 use crate::support::Vectors;
+use crate::support::data;
 use crate::support::devices;
 use crate::support::same;
 use crate::support::same_bits;
@@ -406,5 +407,37 @@ fn a_saved_layer_is_loaded_again() {
         let loaded = Linear8bit::load(&checkpoint::open(&path).unwrap(), "a.b", &device).unwrap();
         assert_eq!(loaded.weight().clone().into_parts(), layer.weight().clone().into_parts());
         assert_eq!(loaded.forward(&x).unwrap(), layer.forward(&x).unwrap());
+    }
+}
+
+/// The layers of the checkpoints that transformers wrote, run from the file: their dequantized weights times recorded
+/// inputs, summed by someone else in f64.
+#[test]
+fn layers_of_a_checkpoint_give_the_recorded_products() {
+    let inputs = Vectors::open("checkpoints/inputs.safetensors");
+    for directory in ["bnb_nf4", "bnb_nf4_double", "bnb_int8"] {
+        let model = checkpoint::open(data(&format!("checkpoints/{directory}"))).unwrap();
+        let recorded = Vectors::open(&format!("checkpoints/{directory}/reference.safetensors"));
+        for (name, input) in
+            [("model.layers.0.self_attn.q_proj", "x_hidden"), ("model.layers.1.mlp.down_proj", "x_inter")]
+        {
+            let x = tensor(&inputs, input);
+            let expected = Tensor::new(recorded.values(&format!("{name}/y_f32")), &[8, 256]).unwrap();
+            for device in devices() {
+                let y = if directory == "bnb_int8" {
+                    let layer = Linear8bit::load(&model, name, &device).unwrap();
+                    assert_eq!(layer.activations(), Activations::Int8 { threshold: 6.0 }, "config.json says so");
+                    layer.with_activations(Activations::Float).unwrap().forward(&x).unwrap()
+                } else {
+                    Linear4bit::load(&model, name, &device).unwrap().forward(&x).unwrap()
+                };
+                let norm = |values: &[f32]| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+                let (y, expected) = (y.values().to_f32(), expected.values().to_f32());
+                let difference: Vec<f32> = y.iter().zip(&expected).map(|(y, e)| y - e).collect();
+                let relative = norm(&difference) / norm(&expected);
+                // f32 sums of 768 products: see `product_bound`; the recorded ones are rounded to f32 once.
+                assert!(relative <= 1e-5, "{directory} {name} on {}: {relative:e}", device.name());
+            }
+        }
     }
 }
