@@ -11,7 +11,6 @@
 //! beyond its row is multiplied with those.
 #![allow(unsafe_code)]
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -19,17 +18,15 @@ use rayon::prelude::*;
 use crate::cpu::Isa;
 use crate::cpu::kernels::gemm::Epilogue;
 use crate::cpu::kernels::gemm_int8::zero_point;
+use crate::cpu::kernels::gemv_codes::RowCodes;
+use crate::cpu::kernels::gemv_codes::decode_nested;
 use crate::cpu::kernels::gemv_operands::Operand;
+use crate::cpu::kernels::gemv_x::StreamX;
 use crate::cpu::kernels::output::Output;
-use crate::cpu::kernels::panels::widen;
-use crate::cpu::kernels::scratch::Lease;
-use crate::cpu::kernels::scratch::Words;
 use crate::cpu::simd::Op;
 use crate::cpu::simd::Simd;
-use crate::formats::NestedAbsmax;
 use crate::formats::QuantMatrix;
 use crate::formats::Scales;
-use crate::values::Values;
 
 /// Rows of W per task at most: 128 KiB of 4-bit codes at K = 4096, some 10 microseconds.
 const TASK_ROWS: usize = 64;
@@ -37,125 +34,6 @@ const TASK_ROWS: usize = 64;
 const SCALES_AHEAD: usize = 32;
 /// Room for the scales of [`SCALES_AHEAD`] chunks of 16 groups at most, and 16 more to load.
 type Ahead = [f32; (SCALES_AHEAD + 1) * 16];
-/// How far ahead codes are asked for. The CPU's own prefetching stops at each page of 4 KiB, so at every other row.
-const PREFETCH_BYTES: usize = 4096;
-
-/// Where the scale of each lane is.
-pub struct LaneScales {
-    /// Scales from one row to the next; 0 when all rows share one.
-    row_stride: usize,
-    /// Groups per row.
-    groups: usize,
-    /// For each chunk the group its first lane is in.
-    first: Vec<usize>,
-    /// For each chunk and lane how many groups after that.
-    offset: Vec<i32>,
-}
-
-impl LaneScales {
-    /// For rows of `k` values, `group_len` of which share a scale, in chunks of `lanes` words of `lane_values`.
-    fn new(k: usize, group_len: usize, row_stride: usize, lanes: usize, lane_values: usize) -> Self {
-        let chunks = k.div_ceil(lanes * lane_values);
-        let group = |lane: usize| (lane * lane_values).min(k - 1) / group_len;
-        let first: Vec<usize> = (0..chunks).map(|chunk| group(chunk * lanes)).collect();
-        let offset = (0..chunks * lanes).map(|lane| (group(lane) - first[lane / lanes]) as i32).collect();
-        Self { row_stride, groups: k.div_ceil(group_len), first, offset }
-    }
-}
-
-/// x, permuted for an [`Operand`], and the sums that zero points are multiplied with.
-pub struct StreamX<'a> {
-    m: usize,
-    /// `[m][chunk][vector][lane]`
-    words: &'a [u32],
-    /// `[m][group]`; empty when W has no zero points.
-    sums: &'a [f32],
-    scales: LaneScales,
-}
-
-/// Rows of x as they come.
-#[derive(Clone, Copy)]
-pub enum Source<'a> {
-    /// Floats.
-    Floats(Values<'a>),
-    /// i8 codes.
-    Codes(&'a [i8]),
-}
-
-/// Whether scales change only between the words of `lane_values` that a lane holds.
-pub fn lanes_have_one_scale(k: usize, group_len: usize, lane_values: usize) -> bool {
-    group_len >= k || group_len.is_multiple_of(lane_values)
-}
-
-impl<'a> StreamX<'a> {
-    /// Permutes the `m` rows of `source`. `group_len` and `row_stride` say where the scales of W are.
-    pub fn new<O: Operand>(
-        isa: Isa,
-        source: Source<'_>,
-        (m, k): (usize, usize),
-        (group_len, row_stride): (usize, usize),
-        with_sums: bool,
-        buffers: [&'a mut Words; 2],
-    ) -> Self {
-        let group_len = group_len.min(k);
-        assert!(lanes_have_one_scale(k, group_len, O::LANE_VALUES));
-        let pack = PackX { operand: PhantomData::<O>, source, m, k, group_len, row_stride, with_sums, buffers };
-        isa.run(pack)
-    }
-}
-
-struct PackX<'a, 'b, O> {
-    operand: PhantomData<O>,
-    source: Source<'b>,
-    m: usize,
-    k: usize,
-    group_len: usize,
-    row_stride: usize,
-    with_sums: bool,
-    buffers: [&'a mut Words; 2],
-}
-
-impl<'a, O: Operand> Op for PackX<'a, '_, O> {
-    type Output = StreamX<'a>;
-
-    #[inline(always)]
-    fn eval<S: Simd>(self, simd: S) -> StreamX<'a> {
-        let Self { m, k, .. } = self;
-        let scales = LaneScales::new(k, self.group_len, self.row_stride, S::LANES, O::LANE_VALUES);
-        let chunk_values = S::LANES * O::LANE_VALUES;
-        let padded = scales.first.len() * chunk_values;
-        let [words, sums] = self.buffers;
-        let words = words.words(m * scales.first.len() * O::VECTORS * S::LANES);
-        let sums = sums.floats(if self.with_sums { m * scales.groups } else { 0 });
-        let mut lease = Lease::new();
-        let row = lease.buffers()[0].floats(padded);
-        row[k..].fill(0.0);
-        for (i, words) in words.chunks_exact_mut(scales.first.len() * O::VECTORS * S::LANES).enumerate() {
-            match self.source {
-                Source::Floats(x) => widen(simd, x.slice(i * k..(i + 1) * k), &mut row[..k]),
-                Source::Codes(codes) => {
-                    for (x, code) in row.iter_mut().zip(&codes[i * k..(i + 1) * k]) {
-                        *x = f32::from(*code);
-                    }
-                }
-            }
-            for (chunk, words) in row.chunks_exact(chunk_values).zip(words.chunks_exact_mut(O::VECTORS * S::LANES)) {
-                for (lane, values) in chunk.chunks_exact(O::LANE_VALUES).enumerate() {
-                    for vector in 0..O::VECTORS {
-                        words[vector * S::LANES + lane] = O::x_word(values, vector);
-                    }
-                }
-            }
-            if self.with_sums {
-                let sums = &mut sums[i * scales.groups..][..scales.groups];
-                for (sum, group) in sums.iter_mut().zip(row[..k].chunks(self.group_len)) {
-                    *sum = group.iter().map(|&x| f64::from(x)).sum::<f64>() as f32;
-                }
-            }
-        }
-        StreamX { m, words, sums, scales }
-    }
-}
 
 /// A product to compute.
 pub struct Gemv<'a, O, E> {
@@ -211,14 +89,16 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
         let Gemv { operand, epilogue, output, .. } = *self.gemv;
         let table = operand.table(simd);
         let mut values = [[0.0; TASK_ROWS]; M];
-        let mut ahead: Ahead = [0.0; (SCALES_AHEAD + 1) * 16];
-        for (i, row) in self.rows.clone().enumerate() {
-            let mut sums = self.row::<S, M>(simd, table, row, first, &mut ahead);
-            if !self.gemv.x.sums.is_empty() {
-                self.subtract_zero_points::<S, M>(row, first, &mut sums);
-            }
-            for (values, sum) in values.iter_mut().zip(sums) {
-                values[i] = sum;
+        let mut ahead: [Ahead; 2] = [[0.0; (SCALES_AHEAD + 1) * 16]; 2];
+        let mut at = 0;
+        while at < self.rows.len() {
+            let row = self.rows.start + at;
+            // Two rows of W share what is loaded of x; with four rows of x the registers do not hold more sums.
+            if M < 4 && at + 1 < self.rows.len() {
+                at += self.dot::<S, M, 2>(simd, table, row, first, &mut ahead, &mut values);
+            } else {
+                let [ahead, _] = &mut ahead;
+                at += self.dot::<S, M, 1>(simd, table, row, first, std::array::from_mut(ahead), &mut values);
             }
         }
         for (m, values) in values.iter_mut().enumerate() {
@@ -230,55 +110,93 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
         M
     }
 
-    /// One row of W.
+    /// `R` rows of W from `row` on, into `values`. Returns `R`.
     #[inline(always)]
-    fn row<S: Simd, const M: usize>(
+    fn dot<S: Simd, const M: usize, const R: usize>(
         &self,
         simd: S,
         table: O::Table<S>,
         row: usize,
         first: usize,
-        ahead: &mut Ahead,
-    ) -> [f32; M] {
+        ahead: &mut [Ahead; R],
+        values: &mut [[f32; TASK_ROWS]; M],
+    ) -> usize {
+        let sums = self.sums::<S, M, R>(simd, table, row, first, ahead);
+        for (r, sums) in sums.into_iter().enumerate() {
+            for (m, (values, sum)) in values.iter_mut().zip(sums).enumerate() {
+                let mut result = O::reduce(simd, sum);
+                if !self.gemv.x.sums.is_empty() {
+                    result -= self.zero_points(simd, row + r, first + m);
+                }
+                values[row + r - self.rows.start] = result;
+            }
+        }
+        R
+    }
+
+    /// The sums of `R` rows of W with `M` rows of x.
+    #[inline(always)]
+    fn sums<S: Simd, const M: usize, const R: usize>(
+        &self,
+        simd: S,
+        table: O::Table<S>,
+        row: usize,
+        first: usize,
+        ahead: &mut [Ahead; R],
+    ) -> [[O::Sum<S>; M]; R] {
         let Gemv { matrix, x, operand, .. } = *self.gemv;
         let (chunks, chunk_words) = (x.scales.first.len(), O::VECTORS * S::LANES);
         let x_row = chunks * chunk_words;
-        let codes = RowCodes::new::<S>(matrix, row, chunks);
         assert!(x.words.len() >= (first + M) * x_row && x.scales.offset.len() >= chunks * S::LANES);
-        let mut sums = [O::zero_sum(simd); M];
+        let mut codes = [const { RowCodes::NONE }; R];
+        for (r, codes) in codes.iter_mut().enumerate() {
+            *codes = RowCodes::new::<S>(matrix, row + r, chunks);
+        }
+        let mut sums = [[O::zero_sum(simd); M]; R];
         for start in (0..chunks).step_by(SCALES_AHEAD) {
             let end = chunks.min(start + SCALES_AHEAD);
-            let near: &[f32] = if O::SCALED { self.scales_ahead(simd, row, start..end, ahead) } else { &[] };
+            let mut near: [&[f32]; R] = [&[]; R];
+            if O::SCALED {
+                for (r, (near, ahead)) in near.iter_mut().zip(ahead.iter_mut()).enumerate() {
+                    *near = self.scales_ahead(simd, row + r, start..end, ahead);
+                }
+            }
             for chunk in start..end {
-                let words = codes.load(simd, chunk);
-                let mut parts = [O::zero_part(simd); M];
+                let mut words = [simd.splat_i(0); R];
+                for (words, codes) in words.iter_mut().zip(&codes) {
+                    *words = codes.load(simd, chunk);
+                }
+                let mut parts = [[O::zero_part(simd); M]; R];
                 for vector in 0..O::VECTORS {
-                    let w = operand.decode(simd, table, words, vector);
-                    for (m, part) in parts.iter_mut().enumerate() {
+                    let mut xs = [simd.splat_i(0); M];
+                    for (m, xs) in xs.iter_mut().enumerate() {
                         let at = (first + m) * x_row + chunk * chunk_words + vector * S::LANES;
                         // SAFETY: row `first + m` of x, of `chunks` times `chunk_words`: asserted above.
-                        let x = unsafe { simd.load_words_ptr(x.words.as_ptr().add(at)) };
-                        *part = O::step(simd, *part, w, x);
+                        *xs = unsafe { simd.load_words_ptr(x.words.as_ptr().add(at)) };
+                    }
+                    for (parts, &words) in parts.iter_mut().zip(&words) {
+                        let w = operand.decode(simd, table, words, vector);
+                        for (part, &x) in parts.iter_mut().zip(&xs) {
+                            *part = O::step(simd, *part, w, x);
+                        }
                     }
                 }
-                let mut scales = simd.splat(0.0);
-                if O::SCALED {
-                    let at = x.scales.first[chunk] - x.scales.first[start];
-                    let near: &[f32; 16] = near[at..at + 16].try_into().expect("sixteen");
-                    // SAFETY: `chunks` times the lanes: asserted above.
-                    let offset = unsafe { simd.load_words_ptr(x.scales.offset.as_ptr().add(chunk * S::LANES).cast()) };
-                    scales = simd.lookup16(simd.table16(near), offset);
-                }
-                for (sum, part) in sums.iter_mut().zip(parts) {
-                    *sum = O::fold(simd, *sum, part, scales);
+                // SAFETY: `chunks` times the lanes: asserted above.
+                let offset = unsafe { simd.load_words_ptr(x.scales.offset.as_ptr().add(chunk * S::LANES).cast()) };
+                for ((sums, parts), near) in sums.iter_mut().zip(parts).zip(near) {
+                    let mut scales = simd.splat(0.0);
+                    if O::SCALED {
+                        let at = x.scales.first[chunk] - x.scales.first[start];
+                        let near: &[f32; 16] = near[at..at + 16].try_into().expect("sixteen");
+                        scales = simd.lookup16(simd.table16(near), offset);
+                    }
+                    for (sum, part) in sums.iter_mut().zip(parts) {
+                        *sum = O::fold(simd, *sum, part, scales);
+                    }
                 }
             }
         }
-        let mut results = [0.0; M];
-        for (result, sum) in results.iter_mut().zip(sums) {
-            *result = O::reduce(simd, sum);
-        }
-        results
+        sums
     }
 
     /// The scales of `chunks` of a row, from that of the first lane on, and at least 16 beyond: where they are, or copied.
@@ -300,75 +218,33 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
         out
     }
 
+    /// What the zero points of row `row` of W take from its product with row `m` of x.
     #[inline(always)]
-    fn subtract_zero_points<S: Simd, const M: usize>(&self, row: usize, first: usize, sums: &mut [f32; M]) {
+    fn zero_points<S: Simd>(&self, simd: S, row: usize, m: usize) -> f32 {
         let Gemv { matrix, x, .. } = *self.gemv;
         let groups = x.scales.groups;
+        let start = row * x.scales.row_stride;
         let bias = if O::INTEGER { S::DOT4_BIAS } else { 0 };
-        for group in 0..groups {
-            let index = row * x.scales.row_stride + group;
-            let weight = matrix.scales().get(index) * (zero_point(matrix, index) - bias) as f32;
-            for (m, sum) in sums.iter_mut().enumerate() {
-                *sum -= weight * x.sums[(first + m) * groups + group];
-            }
+        let Scales::F32(scales) = matrix.scales() else { unreachable!("formats with zero points have f32 scales") };
+        let scales = &scales[start..start + groups];
+        let sums = &x.sums[m * groups..][..groups];
+        let whole = groups / S::LANES * S::LANES;
+        let mut total = simd.splat(0.0);
+        let fixed = simd.splat((zero_point(matrix, start) - bias) as f32);
+        for at in (0..whole).step_by(S::LANES) {
+            let weighted = simd.mul(simd.load(&scales[at..]), simd.load(&sums[at..]));
+            let points = match matrix.zero_points() {
+                Some(points) => {
+                    simd.sub(simd.to_float(simd.load_bytes(&points[start + at..])), simd.splat(bias as f32))
+                }
+                None => fixed,
+            };
+            total = simd.mul_add(weighted, points, total);
         }
-    }
-}
-
-/// The absmax values from `start` on, exactly as [`NestedAbsmax::get`] computes them.
-#[inline(always)]
-fn decode_nested<S: Simd>(simd: S, nested: &NestedAbsmax, start: usize, out: &mut [f32]) {
-    let block = NestedAbsmax::BLOCK_SIZE.get();
-    let mut at = 0;
-    while at < out.len() {
-        // As far as one absmax of absmax values goes.
-        let len = (block - (start + at) % block).min(out.len() - at);
-        let (codes, out) = (&nested.codes[start + at..][..len], &mut out[at..at + len]);
-        let absmax = nested.absmax[(start + at) / block];
-        let whole = len / S::LANES * S::LANES;
-        for (codes, out) in codes[..whole].chunks_exact(S::LANES).zip(out.chunks_exact_mut(S::LANES)) {
-            let values = simd.lookup256(&nested.map, simd.load_bytes(codes));
-            simd.store(simd.add(simd.mul(values, simd.splat(absmax)), simd.splat(nested.offset)), out);
+        let mut total = simd.reduce_add(total);
+        for at in whole..groups {
+            total += scales[at] * sums[at] * (zero_point(matrix, start + at) - bias) as f32;
         }
-        for (code, out) in codes[whole..].iter().zip(&mut out[whole..]) {
-            *out = nested.map[usize::from(*code)] * absmax + nested.offset;
-        }
-        at += len;
-    }
-}
-
-/// The codes of a row, readable in whole chunks.
-struct RowCodes<'a> {
-    codes: &'a [u8],
-    /// How many chunks may be read where they are.
-    whole: usize,
-    /// The one after them, if the matrix ends within it; zeros beyond.
-    tail: [u8; 64],
-}
-
-impl<'a> RowCodes<'a> {
-    #[inline(always)]
-    fn new<S: Simd>(matrix: &'a QuantMatrix, row: usize, chunks: usize) -> Self {
-        let row_bytes = matrix.shape().k() * matrix.format().code_bits() / 8;
-        let codes = &matrix.codes()[row * row_bytes..];
-        let chunk_bytes = 4 * S::LANES;
-        let mut tail = [0; 64];
-        let whole = chunks.min(codes.len() / chunk_bytes);
-        // All chunks of a row but the last are within it.
-        assert!(whole + 1 >= chunks && chunk_bytes <= 64);
-        if whole < chunks {
-            let rest = &codes[whole * chunk_bytes..];
-            tail[..rest.len()].copy_from_slice(rest);
-        }
-        Self { codes, whole, tail }
-    }
-
-    #[inline(always)]
-    fn load<S: Simd>(&self, simd: S, chunk: usize) -> S::I {
-        let at = self.codes.as_ptr().wrapping_add(chunk * 4 * S::LANES);
-        simd.prefetch(at.wrapping_add(PREFETCH_BYTES));
-        let at = if chunk < self.whole { at } else { self.tail.as_ptr() };
-        // SAFETY: the first `whole` chunks are within the codes; else the tail holds as many bytes as a vector has, at most 64.
-        unsafe { simd.load_words_ptr(at.cast()) }
+        total
     }
 }
