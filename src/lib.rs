@@ -23,7 +23,7 @@
 //! | [`quantize`] | how much was lost: [`quantize::distortion`] |
 //! | [`ops`] | the choice of backend: quantize, dequantize, prepare, matmul |
 //! | [`cpu`] | the CPU backend: instruction sets and kernels |
-//! | [`reference`] | the slow, plain definitions that every kernel is tested against |
+//! | [`mod@reference`] | the slow, plain definitions that every kernel is tested against |
 //! | [`strategy`] | [`Activations`] (what is computed) and [`Strategy`] (how) |
 //! | [`device`], [`tensor`], [`values`], [`shape`], [`error`] | what all of them are made of |
 //!

@@ -46,7 +46,7 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// A floating-point element type: `f32`, [`f16`] or [`bf16`].
+/// A floating-point element type: `f32`, [`struct@f16`] or [`struct@bf16`].
 pub trait Element: Copy + Default + Send + Sync + bytemuck::Pod + 'static {
     /// Its run-time name.
     const DTYPE: Dtype;

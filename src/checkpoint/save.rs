@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::formats::QuantMatrix;
 use crate::values::Values;
 
-/// A layer to be written: its module name, such as `model.layers.0.self_attn.q_proj`, its weight and its bias [N].
+/// A layer to be written: its module name, such as `model.layers.0.self_attn.q_proj`, its weight and its bias (N values).
 #[derive(Clone, Copy, Debug)]
 pub struct NamedLayer<'a> {
     /// The module's name; the tensors' names begin with it.

@@ -215,7 +215,7 @@ macro_rules! linear_methods {
                 self.core.matrix()
             }
 
-            /// The bias [N].
+            /// The bias, `[N]`.
             pub fn bias(&self) -> Option<&crate::tensor::Tensor> {
                 self.core.bias()
             }

@@ -31,7 +31,7 @@ pub struct Linear4bit {
 }
 
 impl Linear4bit {
-    /// Quantizes `weight` [out, in]; `bias` is [out].
+    /// Quantizes `weight` `[out, in]`; `bias` is `[out]`.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) for a weight that is not a matrix or a bias that does not fit,

@@ -27,7 +27,7 @@ pub struct Linear8bit {
 }
 
 impl Linear8bit {
-    /// Quantizes `weight` [out, in]; `bias` is [out]. The threshold is 0.
+    /// Quantizes `weight` `[out, in]`; `bias` is `[out]`. The threshold is 0.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) for a weight that is not a matrix or a bias that does not fit,
@@ -50,7 +50,7 @@ impl Linear8bit {
         Ok(Self { core: Core::new(matrix, bias, activations, device)? })
     }
 
-    /// Takes bitsandbytes' arrays: `cb` [N, K] and `scb` [N], the absmax of each row.
+    /// Takes bitsandbytes' arrays: `cb` `[N, K]` and `scb` `[N]`, the absmax of each row.
     ///
     /// # Errors
     /// [`Error::Length`](crate::Error::Length) when an array does not fit `shape`.
