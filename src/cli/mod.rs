@@ -62,8 +62,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn fail(code: u8, message: &str) -> ExitCode {
-    // A file's text may end up in a message; one line stays one line.
-    eprintln!("error: {}", message.replace(['\n', '\r'], " "));
+    // A file's text may end up in a message: one line stays one line, and no terminal obeys it.
+    eprintln!("error: {}", message.replace(char::is_control, " "));
     ExitCode::from(code)
 }
 

@@ -42,9 +42,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_f16(self, src: &[f16]) -> Self::F;
     /// As [`Simd::load`], widening.
     fn load_bf16(self, src: &[bf16]) -> Self::F;
-    /// Lane i is the little-endian word `src[4 * i..4 * i + 4]`.
-    #[cfg_attr(not(test), allow(dead_code, reason = "not every set of kernels reads words"))]
-    fn load_words(self, src: &[u8]) -> Self::I;
     /// `LANES / 2` bytes of 4-bit codes in [`nibbles`](crate::formats::nibbles) order: the low four bits of lane i are the
     /// code of value i, its other bits are arbitrary.
     fn load_nibbles(self, src: &[u8]) -> Self::I;

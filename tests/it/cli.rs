@@ -152,6 +152,12 @@ fn errors_name_the_file_and_leave_nothing() {
     assert!(message.contains("broken.safetensors"), "{message}");
     assert_eq!(names(folder.path()), ["broken.safetensors"]);
 
+    // Names come from the file: one with a line end and an escape sequence stays one harmless line.
+    let header = br#"{"a\n\u001b[31m":{"dtype":"Q9","shape":[1],"data_offsets":[0,1]}}"#;
+    fs::write(&broken, [&(header.len() as u64).to_le_bytes()[..], header, b"x"].concat()).unwrap();
+    let message = error(&["inspect", text(&broken)], 1);
+    assert!(message.contains("Q9") && !message.trim_end().contains(char::is_control), "{message}");
+
     fs::create_dir(&out).unwrap();
     fs::write(Path::new(&out).join("precious"), b"x").unwrap();
     let message = error(&["quantize", &f16, "--format", "nf4", "-o", &out], 1);

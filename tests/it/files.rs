@@ -13,7 +13,7 @@ use serde_json::json;
 
 /// A directory of the committed test data.
 pub fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/checkpoints").join(name)
+    crate::support::data("checkpoints").join(name)
 }
 
 /// A tensor: name, dtype as in the header, shape, bytes.

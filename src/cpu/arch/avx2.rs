@@ -74,12 +74,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn load_words(self, src: &[u8]) -> __m256i {
-        let src = first(src, 32);
-        memory!(_mm256_loadu_si256(src.as_ptr().cast()))
-    }
-
-    #[inline(always)]
     fn load_nibbles(self, src: &[u8]) -> __m256i {
         let word = i32::from_le_bytes([src[0], src[1], src[2], src[3]]);
         // All lanes take the word; each shifts its own code down.

@@ -99,12 +99,6 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
-    fn load_words(self, src: &[u8]) -> __m512i {
-        let src = first(src, 64);
-        memory!(_mm512_loadu_si512(src.as_ptr().cast()))
-    }
-
-    #[inline(always)]
     fn load_nibbles(self, src: &[u8]) -> __m512i {
         let src = first(src, 8);
         // Every half of the register holds all sixteen codes; byte 0 of lane i takes the eight bits from code i up.

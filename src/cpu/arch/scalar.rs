@@ -45,10 +45,6 @@ impl Simd for Scalar {
         lanes(|i| src[i].to_f32())
     }
     #[inline(always)]
-    fn load_words(self, src: &[u8]) -> I {
-        lanes(|i| i32::from_le_bytes([src[4 * i], src[4 * i + 1], src[4 * i + 2], src[4 * i + 3]]))
-    }
-    #[inline(always)]
     fn load_nibbles(self, src: &[u8]) -> I {
         lanes(|i| i32::from(src[i / 2] >> (4 - 4 * (i % 2))))
     }

@@ -176,7 +176,7 @@ impl<P: Product, W: Weights, E: Epilogue> Task<'_, P, W, E> {
 
     /// One panel of x, from its row `first` on, with a block of W.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
+    #[expect(clippy::too_many_arguments, reason = "one block of a product: its place in W, in x and in y")]
     fn multiply<S: Simd, const V: usize>(
         &self,
         simd: S,
