@@ -93,8 +93,8 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
         let mut at = 0;
         while at < self.rows.len() {
             let row = self.rows.start + at;
-            // Two rows of W share what is loaded of x; with four rows of x the registers do not hold more sums.
-            if M < 4 && at + 1 < self.rows.len() {
+            // With four rows of x the registers hold no more sums.
+            if O::TWO_ROWS && M < 4 && at + 1 < self.rows.len() {
                 at += self.dot::<S, M, 2>(simd, table, row, first, &mut ahead, &mut values);
             } else {
                 let [ahead, _] = &mut ahead;
