@@ -29,7 +29,11 @@ impl Bar {
         }
         let bar = self.bar.get_or_insert_with(|| {
             let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}");
-            ProgressBar::new(progress.total_bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            // Begins where the work is, so that the rate shown is not that of one jump.
+            ProgressBar::new(progress.total_bytes)
+                .with_position(progress.done_bytes)
+                .with_elapsed(self.begin.elapsed())
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         bar.set_position(progress.done_bytes);
         bar.set_message(progress.tensor.to_string());
