@@ -441,3 +441,21 @@ fn layers_of_a_checkpoint_give_the_recorded_products() {
         }
     }
 }
+
+/// The table of README: every integer format takes integer activations, no codebook does.
+#[test]
+fn integer_formats_and_no_others_take_integer_activations() {
+    let device = Device::cpu();
+    let weight = random(Dtype::F32, &[4, 128], 1);
+    let int8 = |granularity| Recipe::from(Int8::default().granularity(granularity));
+    let more = [Int8::default().into(), int8(Granularity::PerTensor)];
+    for recipe in four_bit_recipes().into_iter().chain(eight_bit_recipes()).chain(more) {
+        let shape = weight.mat_shape().unwrap();
+        let matrix = std::sync::Arc::new(lowbit::ops::quantize(weight.values(), shape, recipe, &device).unwrap());
+        let integers = recipe.format.granularity().is_some();
+        for activations in [Activations::Int8 { threshold: 0.0 }, Activations::Int4] {
+            let prepared = lowbit::ops::prepare(matrix.clone(), activations, &device);
+            assert_eq!(prepared.is_ok(), integers, "{} with {activations}", recipe.format);
+        }
+    }
+}
