@@ -1,0 +1,3 @@
+//! Executes the PTX of CUDA kernels on the CPU, and finds what a run on a GPU would hide.
+
+pub mod types;
