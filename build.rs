@@ -27,6 +27,9 @@ mod source;
 #[cfg(feature = "cuda")]
 #[path = "build/tables.rs"]
 mod tables;
+#[cfg(any(feature = "cuda", feature = "buildtime-bindgen"))]
+#[path = "build/target.rs"]
+mod target;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -4,8 +4,11 @@
 use std::env;
 use std::fs;
 use std::panic;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+
+use crate::target;
 
 const HEADER: &str = "cuda/include/args.h";
 
@@ -15,8 +18,12 @@ pub fn generate() -> Result<(), String> {
     println!("cargo::rerun-if-changed={HEADER}");
     println!("cargo::rerun-if-env-changed=LOWBIT_ARGS");
     println!("cargo::rerun-if-env-changed=LOWBIT_WRITE_ARGS");
+    println!("cargo::rerun-if-env-changed=LIBCLANG_PATH");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets no OUT_DIR")?);
     let write = |path: PathBuf, text: &str| fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()));
+    let target_folder = target::folder(&out);
+    target::watch_tools(&target_folder);
+    use_installed_libclang(&target_folder);
     let check = match structs() {
         Ok(text) => {
             if let Some(path) = env::var_os("LOWBIT_WRITE_ARGS") {
@@ -29,7 +36,6 @@ pub fn generate() -> Result<(), String> {
             return Err(format!("LOWBIT_ARGS=require: {reason}"));
         }
         Err(reason) => {
-            println!("cargo::rerun-if-env-changed=LIBCLANG_PATH");
             println!("cargo::warning=src/cuda/args.rs is not checked: {}", reason.replace('\n', " | "));
             format!("Err({reason:?})")
         }
@@ -38,6 +44,18 @@ pub fn generate() -> Result<(), String> {
         "/// {HEADER} as Rust, or why it could not be made.\npub const REGENERATED: Result<&str, &str> = {check};\n"
     );
     write(out.join("args_check.rs"), &check)
+}
+
+/// Points bindgen to what `scripts/libclang` installed, unless LIBCLANG_PATH names another.
+#[allow(unsafe_code)]
+fn use_installed_libclang(target: &Path) {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let installed =
+        [target, &workspace].map(|folder| folder.join("libclang")).into_iter().find(|folder| folder.is_dir());
+    if let Some(folder) = installed.filter(|_| env::var_os("LIBCLANG_PATH").is_none()) {
+        // SAFETY: the build script has one thread here.
+        unsafe { env::set_var("LIBCLANG_PATH", folder) };
+    }
 }
 
 /// The structs of args.h with asserts of their layout.

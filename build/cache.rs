@@ -7,11 +7,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process;
 
-/// The target folder: the nearest one above OUT_DIR that cargo marked as a cache, or OUT_DIR itself.
-pub fn target_folder(out: &Path) -> PathBuf {
-    out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).unwrap_or(out).to_path_buf()
-}
-
 /// The folder `<target>/lowbit-kernels/<name>`, which `fill` fills if it is not there.
 pub fn folder(target: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let root = target.join("lowbit-kernels");

@@ -19,6 +19,7 @@ use crate::prebuilt;
 use crate::source;
 use crate::source::Source;
 use crate::tables;
+use crate::target;
 
 /// From CUDA C++ to PTX.
 const FRONT_FLAGS: &[&str] = &["--ptx", "-O3", "-std=c++17", "-lineinfo"];
@@ -38,7 +39,7 @@ pub fn embed() -> Result<(), String> {
     println!("cargo::rerun-if-changed=src/formats/tables.rs");
     let folder = |name: &str| env::var_os(name).map(PathBuf::from).ok_or_else(|| format!("cargo sets no {name}"));
     let out = folder("OUT_DIR")?;
-    let folders = Folders { manifest: folder("CARGO_MANIFEST_DIR")?, target: cache::target_folder(&out), out };
+    let folders = Folders { manifest: folder("CARGO_MANIFEST_DIR")?, target: target::folder(&out), out };
     let include = folders.out.join("include");
     fs::create_dir_all(&include).map_err(|e| e.to_string())?;
     generated::write(&include.join("tables.cuh"), &tables::header())?;

@@ -7,6 +7,9 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::source;
+use crate::target;
+
 /// An nvcc with its version and the host compiler that it uses.
 pub struct Toolkit {
     nvcc: PathBuf,
@@ -21,13 +24,13 @@ pub struct Toolkit {
 }
 
 /// The first nvcc that compiles an empty kernel, or why there is none. `scratch` is a folder for that.
-pub fn find(target: &Path, scratch: &Path) -> Result<Toolkit, String> {
+pub fn find(target_folder: &Path, scratch: &Path) -> Result<Toolkit, String> {
     for name in ["NVCC", "CUDA_HOME", "CUDA_PATH", "NVCC_CCBIN"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    watch_installation(target);
+    target::watch_tools(target_folder);
     let mut reasons = Vec::new();
-    for (origin, nvcc) in candidates(target).into_iter().filter(|(_, nvcc)| nvcc.is_file()) {
+    for (origin, nvcc) in candidates(target_folder).into_iter().filter(|(_, nvcc)| nvcc.is_file()) {
         match try_toolkit(&nvcc, scratch) {
             Ok(toolkit) => {
                 if origin == "PATH" {
@@ -47,16 +50,7 @@ pub fn find(target: &Path, scratch: &Path) -> Result<Toolkit, String> {
     Err(reasons.join("; "))
 }
 
-/// `scripts/cuda-toolkit` touches this file. A path that does not exist must not be watched: cargo would run the build
-/// script every time.
-fn watch_installation(target: &Path) {
-    let stamp = target.join("cuda-toolkit.stamp");
-    if stamp.exists() || fs::write(&stamp, "").is_ok() {
-        println!("cargo::rerun-if-changed={}", stamp.display());
-    }
-}
-
-fn candidates(target: &Path) -> Vec<(&'static str, PathBuf)> {
+fn candidates(target_folder: &Path) -> Vec<(&'static str, PathBuf)> {
     let exe = format!("nvcc{}", env::consts::EXE_SUFFIX);
     let mut found = Vec::new();
     found.extend(env::var_os("NVCC").map(|nvcc| ("NVCC", PathBuf::from(nvcc))));
@@ -69,7 +63,7 @@ fn candidates(target: &Path) -> Vec<(&'static str, PathBuf)> {
         found.push(("a usual folder", Path::new(home).join("bin").join(&exe)));
     }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
-    found.extend([target, &workspace].map(|t| ("target", t.join("cuda-toolkit/bin").join(&exe))));
+    found.extend([target_folder, &workspace].map(|t| ("target", t.join("cuda-toolkit/bin").join(&exe))));
     found
 }
 
@@ -148,7 +142,7 @@ impl Toolkit {
 
     /// Whether it compiles for `arch`.
     pub fn knows(&self, arch: &str) -> bool {
-        self.archs.contains(&crate::source::arch_number(arch))
+        self.archs.contains(&source::arch_number(arch))
     }
 }
 

@@ -33,10 +33,10 @@ pub fn write(folder: &Path, outcome: &Outcome) -> Result<(), String> {
 /// The fatbins of `folder`, if they were compiled from `sources`.
 pub fn read(folder: &Path, sources: &[Source]) -> Result<Outcome, String> {
     let path = folder.join(LIST);
-    let in_list = |e: &str| {
-        format!("LOWBIT_KERNELS is neither `require` nor `skip` nor a folder of fatbins: {}: {e}", path.display())
-    };
-    let text = fs::read_to_string(&path).map_err(|e| in_list(&e.to_string()))?;
+    let in_list = |e: &str| format!("LOWBIT_KERNELS: {}: {e}", path.display());
+    let text = fs::read_to_string(&path).map_err(|e| {
+        in_list(&format!("{e} (LOWBIT_KERNELS is `require`, `skip` or a folder that `make kernels` wrote)"))
+    })?;
     let mut lines = text.lines();
     let toolkit = lines.next().and_then(toolkit).ok_or_else(|| in_list("line 1 is not `toolkit MAJOR.MINOR`"))?;
     let fatbins =
