@@ -191,6 +191,11 @@ impl ValuesMut<'_> {
             Self::Bf16(_) => Dtype::Bf16,
         }
     }
+
+    /// Their memory as writable bytes.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        with_slice!(ValuesMut, self, s => bytemuck::cast_slice_mut(s))
+    }
 }
 
 impl<'a, E: Element> From<&'a mut [E]> for ValuesMut<'a> {
