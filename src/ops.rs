@@ -159,10 +159,9 @@ pub fn prepare(
             weights: cpu::prepare(matrix, activations)?,
             bias: bias.map(Arc::from),
         },
-        Device::Cuda(cuda) => Backend::Cuda {
-            device: device.clone(),
-            weights: cuda::Prepared::new(cuda, matrix, bias, activations)?,
-        },
+        Device::Cuda(cuda) => {
+            Backend::Cuda { device: device.clone(), weights: cuda::Prepared::new(cuda, matrix, bias, activations)? }
+        }
     };
     Ok(Prepared { backend })
 }
@@ -194,7 +193,9 @@ impl Prepared {
     /// Bytes of its device's memory that it holds: codes, scales, bias, and what preparing added.
     pub fn memory_bytes(&self) -> usize {
         match &self.backend {
-            Backend::Cpu { weights, bias, .. } => weights.memory_bytes() + bias.as_ref().map_or(0, |bias| 4 * bias.len()),
+            Backend::Cpu { weights, bias, .. } => {
+                weights.memory_bytes() + bias.as_ref().map_or(0, |bias| 4 * bias.len())
+            }
             Backend::Cuda { weights, .. } => weights.memory_bytes(),
         }
     }

@@ -98,7 +98,7 @@ macro_rules! with_slice {
 pub(crate) use with_slice;
 
 /// A borrowed slice of values whose type is known at run time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Values<'a> {
     /// f32 values.
     F32(&'a [f32]),
