@@ -1,23 +1,34 @@
 //! [`Device`]: where a layer's weights live and its products are computed.
 
 use crate::cpu::Isa;
+use crate::cuda::CudaDevice;
+use crate::error::CudaError;
+use crate::error::Error;
 use crate::error::Result;
 
 /// A place to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Device {
     /// The CPU, with the instruction set its kernels use.
     Cpu(Isa),
+    /// One stream of one NVIDIA GPU.
+    Cuda(CudaDevice),
 }
 
 impl Device {
-    /// The fastest device of this machine: the CPU, as this version has no other.
+    /// The fastest device of this machine: the first CUDA GPU, or the CPU where there is no driver, no GPU, or no kernel in
+    /// this build; [`Device::cuda`] says which.
     ///
     /// # Errors
-    /// None today; a device that is present and broken will be one.
+    /// Those of [`Device::cuda`] for a GPU that is there and cannot be used: a driver too old, a failing device.
     pub fn best() -> Result<Self> {
-        Ok(Self::cpu())
+        match Self::cuda(0) {
+            Err(Error::Cuda(
+                CudaError::NotBuilt | CudaError::NoDriver | CudaError::NoDevice | CudaError::NoKernels { .. },
+            )) => Ok(Self::cpu()),
+            device => device,
+        }
     }
 
     /// The CPU with the best instruction set it has.
@@ -25,10 +36,19 @@ impl Device {
         Self::Cpu(Isa::best())
     }
 
+    /// A new stream of CUDA device `index`, counted from 0.
+    ///
+    /// # Errors
+    /// A case of [`CudaError`] for each thing that can be missing: the feature `cuda`, the driver, a device, kernels.
+    pub fn cuda(index: usize) -> Result<Self> {
+        Ok(Self::Cuda(CudaDevice::new(index)?))
+    }
+
     /// The name used in messages.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Cpu(isa) => isa.name(),
+            Self::Cuda(device) => device.name(),
         }
     }
 }

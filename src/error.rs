@@ -1,7 +1,9 @@
 //! The one error type. Each case carries what was expected and what came.
 
+mod cuda;
 mod fault;
 
+pub use cuda::CudaError;
 pub use fault::FileFault;
 
 /// `Result` with lowbit's [`Error`].
@@ -77,10 +79,23 @@ pub enum Error {
         /// The format, strategy or shape it was asked for.
         subject: String,
         /// The device.
-        device: &'static str,
+        device: String,
         /// The rule, with what to do instead.
         rule: String,
     },
+    /// Two things of one call are on different devices.
+    #[error("{what} is on {found}, expected on {expected}: copy it with to(&device)")]
+    WrongDevice {
+        /// What was found elsewhere.
+        what: &'static str,
+        /// The device it must be on.
+        expected: String,
+        /// The device it is on.
+        found: String,
+    },
+    /// The CUDA backend failed.
+    #[error(transparent)]
+    Cuda(#[from] CudaError),
     /// Reading or writing failed.
     #[error("{path}: cannot {action}: {source}")]
     Io {

@@ -23,11 +23,12 @@
 //! | [`quantize`] | how much was lost: [`quantize::distortion`] |
 //! | [`ops`] | the choice of backend: quantize, dequantize, prepare, matmul |
 //! | [`cpu`] | the CPU backend: instruction sets and kernels |
+//! | [`cuda`] | the CUDA backend: devices, plans and launches; the kernels are in the folder `cuda/` |
 //! | [`mod@reference`] | the slow, plain definitions that every kernel is tested against |
 //! | [`strategy`] | [`Activations`] (what is computed) and [`Strategy`] (how) |
 //! | [`device`], [`tensor`], [`values`], [`shape`], [`error`] | what all of them are made of |
 //!
-//! Right may not use left of it in `cli` → `layers`, `convert` → `checkpoint`, `quantize`, `ops` → `cpu` → `formats`; a test
+//! Right may not use left of it in `cli` → `layers`, `convert` → `checkpoint`, `quantize`, `ops` → `cpu`, `cuda` → `formats`; a test
 //! (`tests/it/architecture.rs`) holds every such direction.
 //!
 //! y\[M,N\] = x\[M,K\] · W\[N,K\]ᵀ + b\[N\] throughout: M tokens, N out-features, K in-features.
@@ -37,6 +38,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod convert;
 pub mod cpu;
+pub mod cuda;
 pub mod device;
 pub mod error;
 pub mod formats;

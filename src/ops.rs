@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::cpu;
+use crate::cpu::Isa;
+use crate::cuda;
 use crate::device::Device;
 use crate::error::Error;
 use crate::error::Result;
@@ -14,26 +16,54 @@ use crate::strategy::Activations;
 use crate::strategy::QuantizedRows;
 use crate::strategy::Strategy;
 use crate::tensor::Tensor;
+use crate::values::Dtype;
 use crate::values::Values;
 use crate::values::ValuesMut;
 
 /// Quantizes `values` (row-major, `shape`) as `recipe` says.
 ///
+/// A GPU quantizes what it has a kernel for; the CPU does the rest, with the same result.
+///
 /// # Errors
 /// [`Error::Length`] when `values` does not have `shape`, [`Error::NonFinite`] for a NaN or infinity,
-/// [`Error::Unsupported`] for a recipe the device does not have.
+/// [`Error::Unsupported`] for a recipe that does not exist.
 pub fn quantize(
     values: Values<'_>,
     shape: MatShape,
     recipe: impl Into<Recipe>,
     device: &Device,
 ) -> Result<QuantMatrix> {
+    let recipe = recipe.into();
     match device {
-        Device::Cpu(isa) => cpu::quantize(*isa, values, shape, recipe.into()),
+        Device::Cpu(isa) => cpu::quantize(*isa, values, shape, recipe),
+        Device::Cuda(device) if cuda::quantizes(recipe) => {
+            check_len("weight", shape.num_values(), values.len(), || format!("shape {shape}"))?;
+            let dtype = values.dtype();
+            let values = cuda::DeviceBuffer::upload(device, values.as_bytes())?;
+            cuda::quantize(&values, dtype, shape, recipe)
+        }
+        Device::Cuda(_) => cpu::quantize(Isa::best(), values, shape, recipe),
     }
 }
 
-/// Quantizes a slice to 8 bits, blockwise, with an ascending map of the caller's own: the codes and the absmax values.
+/// [`quantize`] of a weight matrix [out, in], wherever it is; the work is done on `device`.
+///
+/// # Errors
+/// Those of [`quantize`]; [`Error::Shape`] unless it has two dimensions.
+pub fn quantize_tensor(weight: &Tensor, recipe: impl Into<Recipe>, device: &Device) -> Result<QuantMatrix> {
+    let (shape, recipe) = (weight.mat_shape()?, recipe.into());
+    match device {
+        Device::Cuda(_) if cuda::quantizes(recipe) => {
+            let weight = weight.to(device)?;
+            let buffer = weight.device_buffer().expect("a tensor on a GPU");
+            cuda::quantize(buffer, weight.dtype(), shape, recipe)
+        }
+        _ => quantize(weight.to(&Device::cpu())?.values()?, shape, recipe, device),
+    }
+}
+
+/// Quantizes a slice to 8 bits, blockwise, with an ascending map of the caller's own: the codes and the absmax values. The
+/// CPU's work on every device.
 ///
 /// # Errors
 /// [`Error::NonFinite`] for a NaN or infinity, [`Error::Invalid`] when the map does not ascend.
@@ -44,7 +74,7 @@ pub fn quantize_blockwise(
     device: &Device,
 ) -> Result<(Vec<u8>, Vec<f32>)> {
     match device {
-        Device::Cpu(_) => cpu::quantize_blockwise(values, map, block_size),
+        Device::Cpu(_) | Device::Cuda(_) => cpu::quantize_blockwise(values, map, block_size),
     }
 }
 
@@ -64,6 +94,7 @@ pub fn quantize_rows(values: Values<'_>, columns: usize, threshold: f32, device:
             let scales = cpu::quantize_rows(*isa, values, columns, 127.0, threshold, &mut codes);
             Ok(QuantizedRows { codes, absmax: scales.absmax, outlier_columns: scales.outlier_columns })
         }
+        Device::Cuda(device) => cuda::quantize_rows(device, values, columns, threshold),
     }
 }
 
@@ -71,90 +102,171 @@ pub fn quantize_rows(values: Values<'_>, columns: usize, threshold: f32, device:
 ///
 /// # Errors
 /// [`Error::Length`] when `out` does not have N·K elements.
-pub fn dequantize(matrix: &QuantMatrix, out: ValuesMut<'_>, device: &Device) -> Result<()> {
+pub fn dequantize(matrix: &QuantMatrix, mut out: ValuesMut<'_>, device: &Device) -> Result<()> {
     match device {
         Device::Cpu(isa) => cpu::dequantize_into(*isa, matrix, out),
+        Device::Cuda(device) => {
+            let shape = matrix.shape();
+            check_len("output", shape.num_values(), out.len(), || format!("shape {shape}"))?;
+            let prepared = cuda::Prepared::new(device, matrix.clone().into(), None, Activations::Float)?;
+            prepared.dequantize(out.dtype())?.download(out.as_bytes_mut())
+        }
     }
 }
 
 /// Writes the values `first .. first + out.len()` of the flattened matrix in f32, in this thread: for going over a matrix
-/// piece by piece, without holding all its values.
+/// piece by piece, without holding all its values. The CPU's work on every device.
 ///
 /// # Panics
 /// When the range is not within the matrix.
 pub fn dequantize_range(matrix: &QuantMatrix, first: usize, out: &mut [f32], device: &Device) {
-    match device {
-        Device::Cpu(isa) => cpu::dequantize_range(*isa, matrix, first, out),
-    }
+    let isa = match device {
+        Device::Cpu(isa) => *isa,
+        Device::Cuda(_) => Isa::best(),
+    };
+    cpu::dequantize_range(isa, matrix, first, out);
 }
 
-/// A matrix made ready to be multiplied on one device, with what its activations are rounded to.
+/// A matrix and bias made ready to be multiplied on one device, with what its activations are rounded to.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    device: Device,
-    weights: cpu::Prepared,
+    backend: Backend,
 }
 
-/// Makes `matrix` ready to be multiplied on `device`.
+#[derive(Clone, Debug)]
+enum Backend {
+    Cpu { device: Device, isa: Isa, weights: cpu::Prepared, bias: Option<Arc<[f32]>> },
+    Cuda { device: Device, weights: cuda::Prepared },
+}
+
+/// Makes `matrix` and `bias` [N] ready to be multiplied on `device`.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when the device cannot multiply this format with these activations.
-pub fn prepare(matrix: Arc<QuantMatrix>, activations: Activations, device: &Device) -> Result<Prepared> {
-    match device {
-        Device::Cpu(_) => Ok(Prepared { device: *device, weights: cpu::prepare(matrix, activations)? }),
-    }
+/// [`Error::Length`] when `bias` does not have N elements; [`Error::Unsupported`] when the device cannot multiply this format
+/// with these activations.
+pub fn prepare(
+    matrix: Arc<QuantMatrix>,
+    bias: Option<&[f32]>,
+    activations: Activations,
+    device: &Device,
+) -> Result<Prepared> {
+    let n = matrix.shape().n();
+    check_len("bias", n, bias.map_or(n, <[f32]>::len), || format!("N = {n}"))?;
+    let backend = match device {
+        Device::Cpu(isa) => Backend::Cpu {
+            device: device.clone(),
+            isa: *isa,
+            weights: cpu::prepare(matrix, activations)?,
+            bias: bias.map(Arc::from),
+        },
+        Device::Cuda(cuda) => {
+            Backend::Cuda { device: device.clone(), weights: cuda::Prepared::new(cuda, matrix, bias, activations)? }
+        }
+    };
+    Ok(Prepared { backend })
 }
 
 impl Prepared {
     /// Where it lives.
     pub fn device(&self) -> &Device {
-        &self.device
+        match &self.backend {
+            Backend::Cpu { device, .. } | Backend::Cuda { device, .. } => device,
+        }
     }
 
-    /// The weights in the format they were stored in.
+    /// The weights in the format they were stored in, in host memory.
     pub fn matrix(&self) -> &Arc<QuantMatrix> {
-        self.weights.matrix()
+        match &self.backend {
+            Backend::Cpu { weights, .. } => weights.matrix(),
+            Backend::Cuda { weights, .. } => weights.matrix(),
+        }
     }
 
     /// What activations are rounded to.
     pub fn activations(&self) -> Activations {
-        self.weights.activations()
+        match &self.backend {
+            Backend::Cpu { weights, .. } => weights.activations(),
+            Backend::Cuda { weights, .. } => weights.activations(),
+        }
     }
 
-    /// Bytes of memory it holds: codes, scales, and what preparing added.
+    /// Bytes of its device's memory that it holds: codes, scales, bias, and what preparing added.
     pub fn memory_bytes(&self) -> usize {
-        self.weights.memory_bytes()
+        match &self.backend {
+            Backend::Cpu { weights, bias, .. } => {
+                weights.memory_bytes() + bias.as_ref().map_or(0, |bias| 4 * bias.len())
+            }
+            Backend::Cuda { weights, .. } => weights.memory_bytes(),
+        }
+    }
+
+    /// The weights as they are multiplied, [N, K], on its device.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when they do not fit the address space; out of memory.
+    pub fn dequantize(&self, dtype: Dtype) -> Result<Tensor> {
+        let shape = self.matrix().shape();
+        let dims = [shape.n(), shape.k()];
+        match &self.backend {
+            Backend::Cpu { isa, weights, .. } => {
+                let mut out = Tensor::zeros(dtype, &dims)?;
+                cpu::dequantize_into(*isa, weights.matrix(), out.values_mut()?)?;
+                Ok(out)
+            }
+            Backend::Cuda { weights, .. } => Tensor::from_device_buffer(weights.dequantize(dtype)?, dtype, &dims),
+        }
     }
 }
 
-/// y = x · Wᵀ + bias: `x` [.., K], result [.., N] in the type of `x`.
+/// y = x · Wᵀ + bias: `x` [.., K] on the device of the weights, result [.., N] there, in the type of `x`.
 ///
 /// # Errors
 /// Those of [`matmul_into`].
-pub fn matmul(x: &Tensor, weights: &Prepared, bias: Option<&[f32]>, strategy: Strategy) -> Result<Tensor> {
-    let mut y = Tensor::zeros(x.dtype(), &output_shape(x, weights)?)?;
-    matmul_into(x, weights, bias, strategy, &mut y)?;
+pub fn matmul(x: &Tensor, weights: &Prepared, strategy: Strategy) -> Result<Tensor> {
+    let shape = output_shape(x, weights)?;
+    let mut y = match &weights.backend {
+        Backend::Cpu { .. } => Tensor::zeros(x.dtype(), &shape)?,
+        Backend::Cuda { weights, .. } => {
+            let buffer = weights.output(x.dtype(), shape.iter().product())?;
+            Tensor::from_device_buffer(buffer, x.dtype(), &shape)?
+        }
+    };
+    matmul_into(x, weights, strategy, &mut y)?;
     Ok(y)
 }
 
-/// [`matmul`] into a tensor that is there: `y` [.., N], of any type.
+/// [`matmul`] into a tensor that is there: `y` [.., N], of any type on the CPU, of the type of `x` on a GPU.
 ///
 /// # Errors
-/// [`Error::Shape`] when the last dimension of `x` is not K or `y` is not [.., N]; [`Error::Length`] when `bias` does not
-/// have N elements; [`Error::Unsupported`] when the format or shape does not have `strategy`.
-pub fn matmul_into(
-    x: &Tensor,
-    weights: &Prepared,
-    bias: Option<&[f32]>,
-    strategy: Strategy,
-    y: &mut Tensor,
-) -> Result<()> {
+/// [`Error::Shape`] when the last dimension of `x` is not K or `y` is not [.., N]; [`Error::WrongDevice`] when `x` or `y` is
+/// not where the weights are; [`Error::Unsupported`] when the device, format or shape does not have `strategy`.
+pub fn matmul_into(x: &Tensor, weights: &Prepared, strategy: Strategy, y: &mut Tensor) -> Result<()> {
     let expected = output_shape(x, weights)?;
     if y.shape() != expected {
         return Err(Error::Shape { what: "output", expected, found: y.shape().to_vec() });
     }
-    match weights.device {
-        Device::Cpu(isa) => cpu::matmul(isa, x.values(), &weights.weights, bias, strategy, y.values_mut()),
+    match &weights.backend {
+        Backend::Cpu { isa, weights, bias, .. } => {
+            cpu::matmul(*isa, x.values()?, weights, bias.as_deref(), strategy, y.values_mut()?)
+        }
+        Backend::Cuda { device, weights } => {
+            let (x_dtype, y_dtype) = (x.dtype(), y.dtype());
+            let elsewhere = |what, tensor: &Tensor| Error::WrongDevice {
+                what,
+                expected: device.name().into(),
+                found: tensor.device().name().into(),
+            };
+            if y.device() != *device {
+                return Err(elsewhere("output", y));
+            }
+            if x.device() != *device {
+                return Err(elsewhere("activations", x));
+            }
+            let (Some(x), Some(y)) = (x.device_buffer(), y.device_buffer_mut()?) else {
+                unreachable!("tensors on a GPU have device memory");
+            };
+            weights.matmul((x, x_dtype), strategy, (y, y_dtype))
+        }
     }
 }
 
@@ -170,4 +282,8 @@ fn output_shape(x: &Tensor, weights: &Prepared) -> Result<Vec<usize>> {
             Err(Error::Shape { what: "activations [.., K]", expected, found: x.shape().to_vec() })
         }
     }
+}
+
+fn check_len(what: &'static str, expected: usize, found: usize, rule: impl Fn() -> String) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::Length { what, expected, found, rule: rule() }) }
 }

@@ -98,7 +98,7 @@ macro_rules! with_slice {
 pub(crate) use with_slice;
 
 /// A borrowed slice of values whose type is known at run time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Values<'a> {
     /// f32 values.
     F32(&'a [f32]),
@@ -190,6 +190,11 @@ impl ValuesMut<'_> {
             Self::F16(_) => Dtype::F16,
             Self::Bf16(_) => Dtype::Bf16,
         }
+    }
+
+    /// Their memory as writable bytes.
+    pub fn as_bytes_mut(&mut self) -> &mut [u8] {
+        with_slice!(ValuesMut, self, s => bytemuck::cast_slice_mut(s))
     }
 }
 

@@ -186,7 +186,7 @@ fn check_gemv(isa: Isa, matrix: &QuantMatrix, activations: Activations, m: usize
     Err(Error::Unsupported {
         op: "strategy gemv",
         subject,
-        device: isa.name(),
+        device: isa.name().into(),
         rule: format!("{rule}; use fused or dequantize-then-multiply"),
     })
 }

@@ -70,7 +70,7 @@ pub(super) fn check(matrix: &QuantMatrix, activations: Activations) -> Result<()
         return Err(Error::Unsupported {
             op: "multiplying",
             subject: format!("{format} with {activations}"),
-            device: "the CPU",
+            device: "the CPU".into(),
             rule: "integer activations need integer codes: quantize to int8 or int4, or use float activations".into(),
         });
     }
@@ -85,7 +85,7 @@ pub(super) fn check(matrix: &QuantMatrix, activations: Activations) -> Result<()
         return Err(Error::Unsupported {
             op: "multiplying",
             subject: format!("{format} {} with {activations}", matrix.shape()),
-            device: "the CPU",
+            device: "the CPU".into(),
             rule: format!("K = {k} is above {most}, where sums in 32 bits may overflow; use float activations"),
         });
     }

@@ -21,19 +21,12 @@ use crate::strategy::Strategy;
 use crate::tensor::Tensor;
 use crate::values::Dtype;
 
-/// A bias as it was given, and widened for the product.
-#[derive(Debug)]
-pub struct Bias {
-    /// [N], in its own type.
-    pub tensor: Tensor,
-    values: Vec<f32>,
-}
-
 /// The state of a layer. Cheap to clone: weights and bias are shared.
 #[derive(Clone, Debug)]
 pub struct Core {
     weights: Prepared,
-    bias: Option<Arc<Bias>>,
+    /// [N], in its own type, on the CPU.
+    bias: Option<Arc<Tensor>>,
 }
 
 impl Core {
@@ -45,18 +38,31 @@ impl Core {
         activations: Activations,
         device: &Device,
     ) -> Result<Self> {
-        let matrix = ops::quantize(weight.values(), weight.mat_shape()?, recipe, device)?;
+        let matrix = ops::quantize_tensor(weight, recipe, device)?;
         Self::new(matrix, bias, activations, device)
     }
 
     /// Takes a quantized weight.
     pub fn new(matrix: QuantMatrix, bias: Option<Tensor>, activations: Activations, device: &Device) -> Result<Self> {
         let n = matrix.shape().n();
-        let bias = bias.map(|tensor| match tensor.shape() {
-            &[len] if len == n => Ok(Arc::new(Bias { values: tensor.values().to_f32(), tensor })),
-            found => Err(Error::Shape { what: "bias [N]", expected: vec![n], found: found.to_vec() }),
-        });
-        Ok(Self { weights: ops::prepare(Arc::new(matrix), activations, device)?, bias: bias.transpose()? })
+        let bias = match bias {
+            Some(bias) if *bias.shape() != [n] => {
+                return Err(Error::Shape { what: "bias [N]", expected: vec![n], found: bias.shape().to_vec() });
+            }
+            Some(bias) => Some(Arc::new(bias.to(&Device::cpu())?)),
+            None => None,
+        };
+        Self::prepare(Arc::new(matrix), bias, activations, device)
+    }
+
+    fn prepare(
+        matrix: Arc<QuantMatrix>,
+        bias: Option<Arc<Tensor>>,
+        activations: Activations,
+        device: &Device,
+    ) -> Result<Self> {
+        let values = bias.as_deref().map(Tensor::values).transpose()?.map(|values| values.to_f32());
+        Ok(Self { weights: ops::prepare(matrix, values.as_deref(), activations, device)?, bias })
     }
 
     /// Reads the linear `name` of a checkpoint, with its bias if it has one.
@@ -82,71 +88,64 @@ impl Core {
     }
 
     pub fn bias(&self) -> Option<&Tensor> {
-        self.bias.as_deref().map(|bias| &bias.tensor)
+        self.bias.as_deref()
     }
 
     pub fn with_activations(self, activations: Activations) -> Result<Self> {
-        let Self { weights, bias } = self;
-        let weights = ops::prepare(Arc::clone(weights.matrix()), activations, weights.device())?;
-        Ok(Self { weights, bias })
+        Self::prepare(Arc::clone(self.weights.matrix()), self.bias, activations, self.weights.device())
     }
 
     pub fn to(&self, device: &Device) -> Result<Self> {
-        let weights = ops::prepare(Arc::clone(self.weights.matrix()), self.weights.activations(), device)?;
-        Ok(Self { weights, bias: self.bias.clone() })
+        Self::prepare(Arc::clone(self.weights.matrix()), self.bias.clone(), self.weights.activations(), device)
     }
 
     pub fn forward(&self, x: &Tensor, strategy: Strategy) -> Result<Tensor> {
-        ops::matmul(x, &self.weights, self.bias_values(), strategy)
+        ops::matmul(x, &self.weights, strategy)
     }
 
     pub fn forward_into(&self, x: &Tensor, strategy: Strategy, y: &mut Tensor) -> Result<()> {
-        ops::matmul_into(x, &self.weights, self.bias_values(), strategy, y)
+        ops::matmul_into(x, &self.weights, strategy, y)
     }
 
     pub fn dequantize(&self, dtype: Dtype) -> Result<Tensor> {
-        let shape = self.matrix().shape();
-        let mut out = Tensor::zeros(dtype, &[shape.n(), shape.k()])?;
-        ops::dequantize(self.matrix(), out.values_mut(), self.weights.device())?;
-        Ok(out)
+        self.weights.dequantize(dtype)
     }
 
     pub fn save(&self, path: &Path, name: &str, existing: Existing) -> Result<()> {
-        let layer = NamedLayer { name, weight: self.matrix(), bias: self.bias().map(Tensor::values) };
-        checkpoint::save(path, &[layer], existing)
+        let bias = self.bias().map(Tensor::values).transpose()?;
+        checkpoint::save(path, &[NamedLayer { name, weight: self.matrix(), bias }], existing)
     }
 
     pub fn memory_bytes(&self) -> usize {
-        let bias = self.bias.as_ref().map_or(0, |bias| bias.values.len() * (4 + bias.tensor.dtype().size_bytes()));
+        let bias = self.bias.as_ref().map_or(0, |bias| bias.shape()[0] * bias.dtype().size_bytes());
         self.weights.memory_bytes() + bias
-    }
-
-    fn bias_values(&self) -> Option<&[f32]> {
-        self.bias.as_deref().map(|bias| &bias.values[..])
     }
 }
 
 /// The error of a layer that was given a format of the other width.
 pub fn wrong_width(layer: &'static str, format: Format, device: &Device, rule: &str) -> Error {
-    Error::Unsupported { op: layer, subject: format.to_string(), device: device.name(), rule: rule.to_string() }
+    Error::Unsupported { op: layer, subject: format.to_string(), device: device.name().into(), rule: rule.to_string() }
 }
 
 /// The methods both layers have; `$type` is a struct around a [`Core`] called `core`.
 macro_rules! linear_methods {
     ($type:ident) => {
         impl $type {
-            /// y = x · Wᵀ + b: `x` [.., K] in f32, f16 or bf16, the result [.., N] in the same type.
+            /// y = x · Wᵀ + b: `x` [.., K] in f32, f16 or bf16 on the layer's device, the result [.., N] in the same type there.
             ///
             /// # Errors
-            /// [`Error::Shape`](crate::Error::Shape) when the last dimension of `x` is not K.
+            /// [`Error::Shape`](crate::Error::Shape) when the last dimension of `x` is not K;
+            /// [`Error::WrongDevice`](crate::Error::WrongDevice) when `x` is elsewhere.
             pub fn forward(&self, x: &crate::tensor::Tensor) -> crate::error::Result<crate::tensor::Tensor> {
                 self.core.forward(x, crate::strategy::Strategy::Auto)
             }
 
-            /// [`forward`](Self::forward) into a tensor that is there, [.., N] of any type.
+            /// [`forward`](Self::forward) into a tensor that is there, [.., N]: of any type on the CPU, of the type of `x` on a
+            /// GPU.
             ///
             /// # Errors
-            /// [`Error::Shape`](crate::Error::Shape) when `x` is not [.., K] or `y` not [.., N].
+            /// [`Error::Shape`](crate::Error::Shape) when `x` is not [.., K] or `y` not [.., N];
+            /// [`Error::WrongDevice`](crate::Error::WrongDevice) when one of them is elsewhere.
             pub fn forward_into(
                 &self,
                 x: &crate::tensor::Tensor,
@@ -183,7 +182,7 @@ macro_rules! linear_methods {
                 Ok(Self { core: self.core.to(device)? })
             }
 
-            /// The weights as they are multiplied, [N, K] in the type they had before quantization.
+            /// The weights as they are multiplied, [N, K] in the type they had before quantization, on the layer's device.
             ///
             /// # Errors
             /// [`Error::TooLarge`](crate::Error::TooLarge) when they do not fit the address space.
@@ -205,17 +204,19 @@ macro_rules! linear_methods {
                 self.core.save(path.as_ref(), name, existing)
             }
 
-            /// Bytes of memory the layer holds.
+            /// Bytes that weights and bias take where they are multiplied, and the bias as it was given.
+            ///
+            /// On a GPU the stored form of the weights stays in host memory besides, for saving and moving.
             pub fn memory_bytes(&self) -> usize {
                 self.core.memory_bytes()
             }
 
-            /// The quantized weights.
+            /// The quantized weights, in host memory.
             pub fn weight(&self) -> &crate::formats::QuantMatrix {
                 self.core.matrix()
             }
 
-            /// The bias, `[N]`.
+            /// The bias, `[N]`, in host memory.
             pub fn bias(&self) -> Option<&crate::tensor::Tensor> {
                 self.core.bias()
             }

@@ -17,18 +17,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("reference", &["formats"]),
     ("checkpoint", &["formats"]),
     ("cpu", &["formats"]),
-    ("device", &["cpu"]),
-    ("tensor", &["device"]),
-    ("ops", &["device", "tensor", "cpu", "formats"]),
+    ("layout", &["formats"]),
+    ("cuda", &["layout", "formats"]),
+    ("device", &["cpu", "cuda"]),
+    ("tensor", &["device", "cuda"]),
+    ("ops", &["device", "tensor", "cpu", "cuda", "layout", "formats"]),
     ("quantize", &["ops", "device", "formats"]),
     ("functional", &["ops", "device", "formats"]),
     ("layers", &["checkpoint", "ops", "tensor", "device", "formats"]),
     ("convert", &["checkpoint", "ops", "quantize", "device", "formats"]),
-    ("cli", &["layers", "convert", "checkpoint", "quantize", "ops", "tensor", "device", "formats", "cpu"]),
+    ("cli", &["layers", "convert", "checkpoint", "quantize", "ops", "tensor", "device", "formats", "cpu", "cuda"]),
 ];
 
 /// Modules whose files may hold unsafe code.
-const MAY_BE_UNSAFE: &[&str] = &["cpu"];
+const MAY_BE_UNSAFE: &[&str] = &["cpu", "cuda"];
 
 /// Files that may name CPU intrinsics.
 const INTRINSICS: &str = "cpu/arch/";

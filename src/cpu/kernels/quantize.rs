@@ -170,7 +170,7 @@ impl Kernel {
                 Err(Error::Unsupported {
                     op: "searching scales",
                     subject: format.to_string(),
-                    device: isa.name(),
+                    device: isa.name().into(),
                     rule: "NF4, FP4 and INT4 have it; 8-bit formats take the absmax or range as it is".into(),
                 })
             }

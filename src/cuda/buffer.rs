@@ -1,0 +1,174 @@
+//! [`DeviceBuffer`]: a range of device memory, and who owns it; [`Region`]: one that is borrowed.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::cuda::CudaDevice;
+use crate::cuda::driver::DevicePtr;
+use crate::error::Error;
+use crate::error::Result;
+
+/// Device memory, shared by its clones and given back when the last goes. Its length is in bytes.
+#[derive(Clone)]
+pub struct DeviceBuffer {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    device: CudaDevice,
+    ptr: DevicePtr,
+    bytes: usize,
+    /// What keeps memory alive that this crate did not allocate.
+    foreign: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if self.foreign.is_none() && self.bytes > 0 {
+            // SAFETY: `ptr` came from `alloc` of this driver, and the last handle to it is going.
+            unsafe { self.device.driver().free(self.ptr) };
+        }
+    }
+}
+
+impl fmt::Debug for DeviceBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceBuffer({} bytes on {})", self.owner.bytes, self.owner.device.name())
+    }
+}
+
+impl DeviceBuffer {
+    /// `bytes` of undefined content; an empty buffer has no memory.
+    ///
+    /// # Errors
+    /// [`CudaError::OutOfMemory`](crate::error::CudaError::OutOfMemory).
+    pub fn new(device: &CudaDevice, bytes: usize) -> Result<Self> {
+        let ptr = if bytes == 0 { 0 } else { device.driver().alloc(bytes)? };
+        Ok(Self { owner: Arc::new(Owner { device: device.clone(), ptr, bytes, foreign: None }) })
+    }
+
+    /// Zeros.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::new`].
+    pub fn zeros(device: &CudaDevice, bytes: usize) -> Result<Self> {
+        let buffer = Self::new(device, bytes)?;
+        if bytes > 0 {
+            // SAFETY: the range is the whole of an allocation that `buffer` keeps alive.
+            unsafe { device.driver().fill(buffer.ptr(), 0, bytes)? };
+        }
+        Ok(buffer)
+    }
+
+    /// A copy of host memory.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::new`].
+    pub fn upload(device: &CudaDevice, from: &[u8]) -> Result<Self> {
+        let buffer = Self::new(device, from.len())?;
+        if !from.is_empty() {
+            // SAFETY: the range is the whole of an allocation that `buffer` keeps alive.
+            unsafe { device.driver().upload(from, buffer.ptr())? };
+        }
+        Ok(buffer)
+    }
+
+    /// Memory that somebody else allocated and `keep` keeps alive.
+    ///
+    /// # Safety
+    /// `ptr..ptr + bytes` is memory of `device` for as long as `keep` lives, and nothing but work ordered with the device's
+    /// stream touches it.
+    pub unsafe fn from_foreign(
+        device: &CudaDevice,
+        ptr: DevicePtr,
+        bytes: usize,
+        keep: Box<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self { owner: Arc::new(Owner { device: device.clone(), ptr, bytes, foreign: Some(keep) }) }
+    }
+
+    /// Copies all of it to the host and waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `to` is not as long as the buffer; the driver's.
+    pub fn download(&self, to: &mut [u8]) -> Result<()> {
+        let (expected, found) = (self.bytes(), to.len());
+        if expected != found {
+            return Err(Error::Length { what: "host memory", expected, found, rule: "all of the buffer".into() });
+        }
+        if found > 0 {
+            // SAFETY: the range is the whole buffer.
+            unsafe { self.device().driver().download(self.ptr(), to)? };
+        }
+        Ok(())
+    }
+
+    /// A copy on its device.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::new`].
+    pub fn duplicate(&self) -> Result<Self> {
+        let copy = Self::new(self.device(), self.bytes())?;
+        if self.bytes() > 0 {
+            // SAFETY: both ranges are whole buffers, and `copy` is fresh.
+            unsafe { self.device().driver().copy(self.ptr(), copy.ptr(), self.bytes())? };
+        }
+        Ok(copy)
+    }
+
+    /// Its address; 0 when it is empty.
+    pub fn ptr(&self) -> DevicePtr {
+        self.owner.ptr
+    }
+
+    /// Its length in bytes.
+    pub fn bytes(&self) -> usize {
+        self.owner.bytes
+    }
+
+    /// Where it is.
+    pub fn device(&self) -> &CudaDevice {
+        &self.owner.device
+    }
+
+    /// All of it.
+    pub(crate) fn region(&self) -> Region<'_> {
+        // SAFETY: the buffer, which the region borrows, keeps the memory alive.
+        unsafe { Region::new(self.ptr(), self.bytes()) }
+    }
+
+    /// Whether this is the only handle to the memory, so that writing it surprises nobody.
+    pub fn is_unique(&self) -> bool {
+        Arc::strong_count(&self.owner) == 1
+    }
+}
+
+/// Live device memory for as long as its lifetime says: what operations take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region<'a> {
+    ptr: DevicePtr,
+    bytes: usize,
+    _memory: PhantomData<&'a ()>,
+}
+
+impl Region<'_> {
+    /// # Safety
+    /// `ptr..ptr + bytes` stays allocated for the lifetime chosen.
+    pub unsafe fn new(ptr: DevicePtr, bytes: usize) -> Self {
+        Self { ptr, bytes, _memory: PhantomData }
+    }
+
+    /// Its address, when it holds `bytes` at least: what goes into a kernel's arguments.
+    ///
+    /// # Errors
+    /// [`Error::Length`] otherwise, naming `what` and the `rule` that asks for so many bytes.
+    pub fn holds(self, what: &'static str, bytes: usize, rule: &str) -> Result<DevicePtr> {
+        if bytes <= self.bytes {
+            return Ok(self.ptr);
+        }
+        Err(Error::Length { what, expected: bytes, found: self.bytes, rule: rule.into() })
+    }
+}

@@ -1,0 +1,26 @@
+//! The CUDA backend: [`CudaDevice`] is one stream of one GPU, [`driver`] all that is asked of it, `ops` one file per kernel
+//! family, [`kernels`] their table.
+//!
+//! Kernels are CUDA C++ in `cuda/`, one file per family, compiled by `build.rs` where there is nvcc. Everything here but the
+//! cudarc implementation of [`Driver`] exists without the feature `cuda`, so that types mean the same in every build.
+
+#[doc(hidden)]
+pub mod args;
+mod buffer;
+mod device;
+#[doc(hidden)]
+pub mod driver;
+#[doc(hidden)]
+pub mod kernels;
+mod prepared;
+mod quantize;
+mod workspace;
+
+pub use buffer::DeviceBuffer;
+pub use device::CudaDevice;
+pub use driver::Driver;
+pub use driver::Limits;
+pub use prepared::Prepared;
+pub use quantize::quantize;
+pub use quantize::quantize_rows;
+pub use quantize::quantizes;
