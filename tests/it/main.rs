@@ -12,8 +12,12 @@ mod convert;
 mod convert_failures;
 mod convert_models;
 mod converting;
+#[cfg(feature = "cuda")]
+mod cuda_kernels;
 mod files;
 mod formats_golden;
 mod layers;
+#[cfg(feature = "cuda")]
+mod simulator;
 mod support;
 mod tolerance;
