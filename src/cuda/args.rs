@@ -1,1 +1,1 @@
-/* Made by bindgen from cuda/include/args.h; `make args` writes it. */
+// Made by bindgen from cuda/include/args.h; `make args` writes it.
