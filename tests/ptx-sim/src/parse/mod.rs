@@ -1,0 +1,4 @@
+//! PTX text to the decoded form.
+
+mod error;
+pub use error::ParseError;
