@@ -48,8 +48,10 @@ mod exec;
 pub mod findings;
 mod ir;
 pub mod launch;
+pub mod matrix;
 pub mod memory;
 mod module;
+pub mod numeric;
 mod parse;
 pub mod types;
 
