@@ -66,6 +66,16 @@ impl Fragment {
         self.elements() * self.element_bits / 32
     }
 
+    /// What a step of the lane by 4 (`group`), and by 1 (`t`), adds to a position: rows and columns for each.
+    #[inline]
+    pub(super) fn lane_steps(&self) -> [(usize, usize); 2] {
+        match self.operand {
+            Operand::A => [(1, 0), (0, self.elements_per_register())],
+            Operand::B => [(0, 1), (self.elements_per_register(), 0)],
+            Operand::Accumulator => [(1, 0), (0, 2)],
+        }
+    }
+
     /// Row and column of a lane's element `index`, counted as the ISA does: `a0`, `a1`, and so on, from the lowest bits
     /// of the first register.
     #[inline]

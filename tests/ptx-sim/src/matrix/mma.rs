@@ -221,12 +221,17 @@ impl Mma {
         }
         let mut d = vec![[0; 32]; c.len()];
         for (row, sums) in sums.iter().enumerate() {
-            for (column, &sum) in sums.iter().enumerate() {
-                let (lane, half) = (4 * (row % 8) + column / 2, column % 2);
-                match self.accumulator {
-                    Type::F32 => d[2 * (row / 8) + half][lane] = truncate_to_f32(sum),
-                    _ => d[row / 8][lane] |= round_to_f16(sum) << (16 * half),
+            let lanes = 4 * (row % 8)..4 * (row % 8) + 4;
+            if self.accumulator == Type::F32 {
+                let rounded = sums.map(truncate_to_f32);
+                for half in 0..2 {
+                    let words = &mut d[2 * (row / 8) + half][lanes.clone()];
+                    words.iter_mut().zip(rounded.chunks_exact(2)).for_each(|(word, pair)| *word = pair[half]);
                 }
+            } else {
+                let rounded = sums.map(round_to_f16);
+                let words = &mut d[row / 8][lanes];
+                words.iter_mut().zip(rounded.chunks_exact(2)).for_each(|(word, pair)| *word = pair[1] << 16 | pair[0]);
             }
         }
         d
@@ -286,13 +291,17 @@ struct Read<'a, T, const R: usize, const C: usize> {
 impl<T: From<f32>, const R: usize, const C: usize> WithDecoder for Read<'_, T, R, C> {
     fn run(self, decode: impl Fn(u32, usize) -> f32 + Copy) {
         let per_register = self.fragment.elements_per_register();
+        let [of_group, of_t] = self.fragment.lane_steps();
         for (register, words) in self.registers.iter().enumerate() {
             for part in 0..per_register {
                 // Decoding all lanes first lets that loop vectorise; placing them does not.
                 let values = words.map(|word| decode(word, part));
-                for (lane, value) in values.into_iter().enumerate() {
-                    let (row, column) = self.fragment.position(lane, register * per_register + part);
-                    self.matrix[row][column] = T::from(value);
+                let (row, column) = self.fragment.position(0, register * per_register + part);
+                for (group, values) in values.chunks_exact(4).enumerate() {
+                    let (row, column) = (row + group * of_group.0, column + group * of_group.1);
+                    for (t, &value) in values.iter().enumerate() {
+                        self.matrix[row + t * of_t.0][column + t * of_t.1] = T::from(value);
+                    }
                 }
             }
         }

@@ -11,7 +11,6 @@ use crate::numeric::float16::bf16_to_f32;
 use crate::numeric::float16::f16_to_f32;
 use crate::numeric::float16::f64_to_f16;
 use crate::numeric::tf32;
-use crate::types::Rounding;
 use crate::types::Type;
 
 /// A function that can be given the decoder of one element type, so that its loops are compiled for that type.
@@ -66,7 +65,7 @@ pub(super) fn truncate_to_f32(sum: f64) -> u32 {
 /// The `f16` accumulator of an exact sum: rounded to nearest even, as tensor cores do. NaN is `0x7fff`.
 #[inline]
 pub(super) fn round_to_f16(sum: f64) -> u32 {
-    u32::from(f64_to_f16(sum, Rounding::NearestEven))
+    u32::from(f64_to_f16(sum))
 }
 
 /// The `s32` accumulator `c + sum`: clamped with `.satfinite`, else modulo 2^32.
