@@ -7,6 +7,8 @@ pub mod fragments;
 pub mod ldmatrix;
 pub mod mma;
 mod multiply;
+#[cfg(test)]
+mod tests;
 
 /// One 32-bit register of all lanes of a warp.
 pub type WarpRegister = [u32; 32];
