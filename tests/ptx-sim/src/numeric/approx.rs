@@ -17,7 +17,6 @@ use crate::numeric::float16::f64_to_bf16;
 use crate::numeric::float16::f64_to_f16;
 use crate::numeric::float16::pack;
 use crate::numeric::float16::unpack;
-use crate::types::Rounding;
 use crate::types::Type;
 
 /// A one-operand instruction.
@@ -65,8 +64,8 @@ impl Approximation {
 /// A type that the instruction does not have.
 pub fn unary(op: Approximation, ty: Type, a: u64, ftz: bool) -> Result<u64, Unsupported> {
     let half = |bits: u16| match ty {
-        Type::F16 | Type::F16x2 => f64_to_f16(op.evaluate(f16_to_f32(bits).into()), Rounding::NearestEven),
-        _ => f64_to_bf16(op.evaluate(bf16_to_f32(bits).into()), Rounding::NearestEven),
+        Type::F16 | Type::F16x2 => f64_to_f16(op.evaluate(f16_to_f32(bits).into())),
+        _ => f64_to_bf16(op.evaluate(bf16_to_f32(bits).into())),
     };
     match ty {
         Type::F32 => {

@@ -330,8 +330,7 @@ fn operand_half(ty: Type, bits: u16, modifiers: FloatModifiers) -> f64 {
 #[inline]
 fn result_half(ty: Type, value: f64, modifiers: FloatModifiers) -> u16 {
     let is_f16 = matches!(ty, Type::F16 | Type::F16x2);
-    let bits =
-        if is_f16 { f64_to_f16(value, Rounding::NearestEven) } else { f64_to_bf16(value, Rounding::NearestEven) };
+    let bits = if is_f16 { f64_to_f16(value) } else { f64_to_bf16(value) };
     let bits = if is_f16 { flush_f16(bits, modifiers.ftz) } else { bits };
     if modifiers.relu && bits & 0x8000 != 0 {
         return 0;

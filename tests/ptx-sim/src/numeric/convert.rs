@@ -53,7 +53,7 @@ pub fn convert(
             let value = from.value(bits);
             let unpacked =
                 Unpacked::Finite { negative: value < 0, significand: value.unsigned_abs() as u64, exponent: 0 };
-            conversion.to_float(unpacked)
+            conversion.encode(unpacked)
         }
         (None, None) => conversion.float_to_float(bits),
     }
@@ -82,7 +82,7 @@ pub fn convert_pair(
         return Err(Unsupported::new(format!("cvt.{to:?}.{from:?} of two registers: they must be f32")));
     }
     let conversion = Conversion { to: element, from, rounding, modifiers };
-    Ok(conversion.float_to_float(high)? << width | conversion.float_to_float(low)?)
+    Ok(conversion.number_to_float(high)? << width | conversion.number_to_float(low)?)
 }
 
 /// The value of an integer or `.b` type, its sign repeated up to bit 63 if it has one.
@@ -151,6 +151,7 @@ impl Integer {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Conversion {
     to: Type,
     from: Type,
@@ -196,18 +197,22 @@ impl Conversion {
         use Type::*;
         match (self.to, self.from) {
             (E4m3x2 | E5m2x2, F16x2) => {
-                let [low, high] = unpack(bits).map(u64::from).map(|half| self.to_float(Format::F16.decode(half)));
-                return Ok(high? << 8 | low?);
+                let element = Self { to: if self.to == E4m3x2 { E4m3 } else { E5m2 }, ..*self };
+                let [low, high] = unpack(bits).map(|half| element.encode(Format::F16.decode(half.into())));
+                Ok(high? << 8 | low?)
             }
             (F16x2, E4m3x2 | E5m2x2) => {
-                let Some(format) = float8::format_of(self.from) else {
-                    return Err(self.refuse("no such format"));
-                };
-                let [low, high] = [bits & 0xff, bits >> 8 & 0xff].map(|byte| self.to_float(format.decode(byte)));
-                return Ok(pack(low? as u16, high? as u16));
+                let element = Self { to: F16, ..*self };
+                let format = if self.from == E4m3x2 { float8::E4M3 } else { float8::E5M2 };
+                let [low, high] = [bits & 0xff, bits >> 8 & 0xff].map(|byte| element.encode(format.decode(byte)));
+                Ok(pack(low? as u16, high? as u16))
             }
-            _ => {}
+            (E4m3 | E5m2, _) => Err(self.refuse("8-bit formats come in pairs")),
+            _ => self.number_to_float(bits),
         }
+    }
+
+    fn number_to_float(&self, bits: u64) -> Result<u64, Unsupported> {
         let mut value = self.source(bits)?;
         if self.modifiers.integral {
             let Some(rounding) = self.rounding else {
@@ -215,21 +220,20 @@ impl Conversion {
             };
             value = round_to_integral(value, rounding);
         }
-        self.to_float(value)
+        self.encode(value)
     }
 
-    fn to_float(&self, value: Unpacked) -> Result<u64, Unsupported> {
+    fn encode(&self, value: Unpacked) -> Result<u64, Unsupported> {
         use Type::*;
         let format = match self.to {
-            F16 | F16x2 => Format::F16,
+            F16 => Format::F16,
             Bf16 => Format::BF16,
             Tf32 => tf32::TF32,
             F32 => Format::F32,
             F64 => Format::F64,
-            _ => match float8::format_of(self.to) {
-                Some(format) => format,
-                None => return Err(self.refuse("PTX has no such conversion")),
-            },
+            E4m3 => float8::E4M3,
+            E5m2 => float8::E5M2,
+            _ => return Err(self.refuse("PTX has no such conversion")),
         };
         self.check_modifiers()?;
         let Some(rounding) = self.rounding.or(self.is_exact().then_some(Rounding::NearestEven)) else {
@@ -253,9 +257,8 @@ impl Conversion {
     fn check_modifiers(&self) -> Result<(), Unsupported> {
         use Type::*;
         let ConvertModifiers { sat, satfinite, relu, .. } = self.modifiers;
-        let narrow = matches!(self.to, F16 | F16x2 | Bf16 | Tf32 | E4m3 | E5m2 | E4m3x2 | E5m2x2);
-        let float8 = float8::format_of(self.to).is_some();
-        if float8 && !satfinite {
+        let narrow = matches!(self.to, F16 | Bf16 | Tf32 | E4m3 | E5m2);
+        if matches!(self.to, E4m3 | E5m2) && !satfinite {
             return Err(self.refuse(".satfinite is mandatory for 8-bit formats"));
         }
         if !narrow && (satfinite || relu) {
@@ -277,9 +280,8 @@ impl Conversion {
         match self.to {
             F64 => !matches!(self.from, U64 | S64),
             F32 => matches!(self.from, F16 | Bf16 | F32 | U8 | S8 | U16 | S16),
-            F16 => matches!(self.from, F16 | U8 | S8),
+            F16 => matches!(self.from, F16 | U8 | S8 | E4m3x2 | E5m2x2),
             Bf16 => matches!(self.from, Bf16 | U8 | S8),
-            F16x2 => true,
             _ => false,
         }
     }

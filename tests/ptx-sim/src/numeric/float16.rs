@@ -3,8 +3,6 @@
 //! Widening is exact and written without branches, so that loops over fragments of matrices vectorise.
 
 use crate::numeric::round::Format;
-use crate::numeric::round::Overflow;
-use crate::types::Rounding;
 
 /// The exact value of an `f16`; any NaN becomes a NaN.
 #[inline]
@@ -26,16 +24,16 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// Rounds to `f16`; NaN becomes `0x7fff`.
+/// The nearest `f16`, ties to even; NaN becomes `0x7fff`.
 #[inline]
-pub fn f64_to_f16(value: f64, rounding: Rounding) -> u16 {
-    Format::F16.encode(Format::F64.decode(value.to_bits()), rounding, Overflow::Ieee) as u16
+pub fn f64_to_f16(value: f64) -> u16 {
+    Format::F16.nearest(value) as u16
 }
 
-/// Rounds to `bf16`; NaN becomes `0x7fff`.
+/// The nearest `bf16`, ties to even; NaN becomes `0x7fff`.
 #[inline]
-pub fn f64_to_bf16(value: f64, rounding: Rounding) -> u16 {
-    Format::BF16.encode(Format::F64.decode(value.to_bits()), rounding, Overflow::Ieee) as u16
+pub fn f64_to_bf16(value: f64) -> u16 {
+    Format::BF16.nearest(value) as u16
 }
 
 /// The halves of a packed register, low one first.

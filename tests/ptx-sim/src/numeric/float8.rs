@@ -3,7 +3,6 @@
 //! `e4m3` has no infinities: the bits above the largest finite number, 448, are NaN. `e5m2` is a short `f16`.
 
 use crate::numeric::round::Format;
-use crate::types::Type;
 
 /// 4 exponent bits, 3 mantissa bits, largest number 448, NaN `0x7f`.
 pub const E4M3: Format = Format { exponent_bits: 4, mantissa_bits: 3, max_finite: 0x7e, infinity: None, nan: 0x7f };
@@ -22,15 +21,6 @@ pub fn e4m3_to_f32(bits: u8) -> f32 {
 #[inline]
 pub fn e5m2_to_f32(bits: u8) -> f32 {
     super::float16::f16_to_f32(u16::from(bits) << 8)
-}
-
-/// The 8-bit element of a packed pair type, or of the type itself.
-pub fn format_of(ty: Type) -> Option<Format> {
-    match ty {
-        Type::E4m3 | Type::E4m3x2 => Some(E4M3),
-        Type::E5m2 | Type::E5m2x2 => Some(E5M2),
-        _ => None,
-    }
 }
 
 const E4M3_VALUES: [f32; 256] = e4m3_values();

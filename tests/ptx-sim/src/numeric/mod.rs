@@ -14,6 +14,8 @@ pub mod convert;
 pub mod float16;
 pub mod float8;
 pub mod round;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod tf32;
 mod unsupported;
 

@@ -118,6 +118,30 @@ impl Format {
         }
     }
 
+    /// The number of this format nearest to an `f64`, ties to even: [`Format::encode`] for the inner loops. The format
+    /// must be shorter than `f32` and have infinities.
+    #[inline]
+    pub fn nearest(&self, value: f64) -> u64 {
+        let lost_bits = Self::F64.mantissa_bits - self.mantissa_bits;
+        let bits = value.to_bits();
+        let magnitude = bits & !Self::F64.sign_bit();
+        let bias_difference = (1023 + 1 - (1 << (self.exponent_bits - 1))) << self.mantissa_bits;
+        let infinity = self.max_finite + 1;
+        let code = if value.is_nan() {
+            return self.nan;
+        } else if magnitude >> Self::F64.mantissa_bits > bias_difference >> self.mantissa_bits {
+            // Adding almost half a unit carries into what is kept, a full half if that is odd.
+            let half = (1 << (lost_bits - 1)) - 1 + (magnitude >> lost_bits & 1);
+            (((magnitude + half) >> lost_bits) - bias_difference).min(infinity)
+        } else {
+            // Subnormal: the sum with a number whose unit in the last place is the format's smallest number rounds it.
+            let shifter = f64::from_bits(((self.min_quantum() + 52 + 1023) as u64) << 52);
+            (f64::from_bits(magnitude) + shifter).to_bits() - shifter.to_bits()
+        };
+        self.signed(bits >> 63 != 0, code)
+    }
+
+    #[inline]
     fn signed(&self, negative: bool, magnitude: u64) -> u64 {
         if negative { magnitude | self.sign_bit() } else { magnitude }
     }

@@ -5,15 +5,15 @@ use std::fmt;
 
 /// A combination of operation, types and modifiers that PTX does not have or that this crate does not compute.
 ///
-/// One pointer wide, because the functions that return it are the inner loop of the simulator.
+/// Small, because the functions that return it are the inner loop of the simulator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsupported(Box<String>);
+pub struct Unsupported(Box<str>);
 
 impl Unsupported {
     /// An error that names the rule and the values that broke it.
     #[cold]
     pub fn new(rule_and_values: String) -> Self {
-        Self(Box::new(rule_and_values))
+        Self(rule_and_values.into_boxed_str())
     }
 }
 
