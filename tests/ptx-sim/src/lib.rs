@@ -44,6 +44,7 @@
 //! - [`findings`] and [`counts`]: what a launch reports.
 
 pub mod counts;
+mod cfg;
 mod exec;
 pub mod findings;
 mod ir;

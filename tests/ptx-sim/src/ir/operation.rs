@@ -6,6 +6,7 @@ use crate::ir::Destination;
 use crate::ir::Operand;
 use crate::ir::PredicateOperand;
 use crate::ir::Register;
+use crate::matrix::mma::Mma;
 use crate::numeric::Approximation;
 use crate::numeric::Comparison;
 use crate::numeric::ConvertModifiers;
@@ -52,7 +53,7 @@ pub enum Operation {
     Shuffle(Shuffle),
     Vote { op: Vote, dst: VoteDestination, predicate: PredicateOperand, members: Operand },
     /// `match.any` (no predicate) and `match.all`.
-    Match { all: bool, bits: u32, dst: Option<Destination>, predicate: Option<u32>, value: Operand, members: Operand },
+    Match { all: bool, dst: Option<Destination>, predicate: Option<u32>, value: Operand, members: Operand },
     ReduceWarp { op: AtomicOp, ty: Type, dst: Destination, src: Operand, members: Operand },
     ActiveMask { dst: Destination },
     Elect { dst: Option<Destination>, predicate: u32, members: Operand },
@@ -130,6 +131,8 @@ pub enum IntegerTernary {
     Funnel { left: bool, wrap: bool },
     /// `bfe`: `c` bits of `a` from position `b`.
     BitExtract,
+    /// `cvt.pack.sat`: `c`, shifted, then `a` and `b` clamped to `to`.
+    PackSaturating { to: Type },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -333,7 +336,7 @@ pub struct CopyAsync {
 pub struct MatrixMultiply {
     /// As the PTX spells it.
     pub form: String,
-    pub shape: crate::matrix::mma::Shape,
+    pub mma: Mma,
     pub d: Vec<Destination>,
     pub a: Vec<Register>,
     pub b: Vec<Register>,

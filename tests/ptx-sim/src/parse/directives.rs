@@ -21,11 +21,11 @@ const LINKING: [&str; 5] = [".visible", ".weak", ".common", ".extern", ".managed
 pub fn module(cursor: &mut Cursor) -> Result<(RawModule, HashMap<u32, String>), ParseError> {
     let mut module = RawModule::default();
     let mut files = HashMap::new();
-    while let Some(kind) = cursor.peek() {
+    while let Some(kind) = cursor.peek().cloned() {
         if cursor.take(';') {
             continue;
         }
-        let TokenKind::Name(directive) = kind.clone() else { return Err(cursor.error("a directive")) };
+        let TokenKind::Name(directive) = kind else { return Err(cursor.error("a directive")) };
         match directive.as_str() {
             ".version" | ".address_size" => {
                 cursor.advance();
