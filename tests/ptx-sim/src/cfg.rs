@@ -47,7 +47,8 @@ impl Graph {
         // A label at the very end is the exit.
         let block_of = |index: usize| firsts.binary_search(&index).unwrap_or(firsts.len());
         let exit = blocks.len();
-        let mut graph = Self { blocks, successors: vec![Vec::new(); exit + 1], predecessors: vec![Vec::new(); exit + 1] };
+        let mut graph =
+            Self { blocks, successors: vec![Vec::new(); exit + 1], predecessors: vec![Vec::new(); exit + 1] };
         for block in 0..exit {
             let end = graph.blocks[block].1;
             let last = &instructions[end - 1];

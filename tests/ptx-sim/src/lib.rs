@@ -43,8 +43,8 @@
 //! - [`memory`]: global memory, shared memory with its shadow, and races.
 //! - [`findings`] and [`counts`]: what a launch reports.
 
-pub mod counts;
 mod cfg;
+pub mod counts;
 mod exec;
 pub mod findings;
 mod ir;

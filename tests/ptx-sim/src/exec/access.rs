@@ -9,6 +9,7 @@ use crate::findings::Space;
 use crate::ir::Load;
 use crate::ir::MatrixAccess;
 use crate::ir::Store;
+use crate::matrix::ldmatrix;
 use crate::memory::CONST_WINDOW;
 use crate::memory::LOCAL_WINDOW;
 use crate::memory::PARAM_WINDOW;
@@ -16,7 +17,6 @@ use crate::memory::SHARED_BASE;
 use crate::memory::SHARED_WINDOW;
 use crate::memory::WINDOW_BYTES;
 use crate::memory::global::Allocation;
-use crate::matrix::ldmatrix;
 
 /// What an access does to the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -137,7 +137,10 @@ pub fn describe(warps: &[Warp], env: &Environment<'_>) -> String {
         let (pc, what) = match warp.state {
             WarpState::AtBarrier(index) => {
                 let state = &env.barriers[index];
-                (pc.saturating_sub(1), format!("waits at barrier {index} ({} of {} threads)", state.arrived, state.expected))
+                (
+                    pc.saturating_sub(1),
+                    format!("waits at barrier {index} ({} of {} threads)", state.arrived, state.expected),
+                )
             }
             _ => (pc, "runs".to_owned()),
         };

@@ -53,7 +53,12 @@ impl<'a> Block<'a> {
             return None;
         }
         let chosen = rng.below(ready) as usize;
-        self.warps.iter().enumerate().filter(|(_, warp)| warp.state == WarpState::Ready).nth(chosen).map(|(index, _)| index)
+        self.warps
+            .iter()
+            .enumerate()
+            .filter(|(_, warp)| warp.state == WarpState::Ready)
+            .nth(chosen)
+            .map(|(index, _)| index)
     }
 
     /// Nobody can go on: the end, or a deadlock. True if it is the latter.

@@ -29,9 +29,7 @@ pub fn convert(warp: &mut Warp, env: &Environment<'_>, convert: &Convert, mask: 
         return;
     }
     let Convert { to, from, rounding, modifiers, .. } = *convert;
-    let result = for_lanes(mask, |lane| {
-        Ok(extend(numeric::convert(src[lane], to, from, rounding, modifiers)?, to))
-    });
+    let result = for_lanes(mask, |lane| Ok(extend(numeric::convert(src[lane], to, from, rounding, modifiers)?, to)));
     warp.write(convert.dst, &result, mask);
 }
 
@@ -48,8 +46,7 @@ fn extend(value: u64, ty: Type) -> u64 {
 pub fn convert_pair(warp: &mut Warp, env: &Environment<'_>, convert: &Convert, low: &Operand, mask: u32) {
     let (high, low) = (env.read(warp, &convert.src), env.read(warp, low));
     let Convert { to, from, rounding, modifiers, .. } = *convert;
-    let result =
-        for_lanes(mask, |lane| numeric::convert_pair(high[lane], low[lane], to, from, rounding, modifiers));
+    let result = for_lanes(mask, |lane| numeric::convert_pair(high[lane], low[lane], to, from, rounding, modifiers));
     warp.write(convert.dst, &result, mask);
 }
 
@@ -62,10 +59,7 @@ fn compare(warp: &Warp, env: &Environment<'_>, compare: &Compare, mask: u32) -> 
         _ => return (compare_lanes(compare, compare.ty, &a, &b, mask), 0),
     };
     let high = |lanes: &Lanes| lanes.map(|lane| lane >> 16);
-    (
-        compare_lanes(compare, half, &a, &b, mask),
-        compare_lanes(compare, half, &high(&a), &high(&b), mask),
-    )
+    (compare_lanes(compare, half, &a, &b, mask), compare_lanes(compare, half, &high(&a), &high(&b), mask))
 }
 
 fn compare_lanes(compare: &Compare, ty: Type, a: &Lanes, b: &Lanes, mask: u32) -> u32 {
@@ -170,7 +164,14 @@ pub fn pack(warp: &mut Warp, env: &Environment<'_>, dst: Destination, elements: 
 }
 
 /// `mov` to parts.
-pub fn unpack(warp: &mut Warp, env: &Environment<'_>, dsts: &[Option<Destination>], src: &Operand, bits: u32, mask: u32) {
+pub fn unpack(
+    warp: &mut Warp,
+    env: &Environment<'_>,
+    dsts: &[Option<Destination>],
+    src: &Operand,
+    bits: u32,
+    mask: u32,
+) {
     let value = env.read(warp, src);
     let ones = u64::MAX >> (64 - bits);
     for (index, dst) in dsts.iter().enumerate() {

@@ -92,9 +92,8 @@ fn check_source(env: &mut Environment<'_>, lane: usize, address: u64, bytes: u32
         return true;
     }
     let Some(allocation) = env.check_global(lane, address, src_bytes) else { return false };
-    let is_written = (0..src_bytes)
-        .step_by(8)
-        .all(|at| allocation.is_written(address + u64::from(at), (src_bytes - at).min(8)));
+    let is_written =
+        (0..src_bytes).step_by(8).all(|at| allocation.is_written(address + u64::from(at), (src_bytes - at).min(8)));
     if !is_written {
         let message = "cp.async of bytes that nobody wrote".to_owned();
         env.report(FindingKind::Unwritten, lane, access, message);

@@ -241,11 +241,8 @@ pub fn bit_insert(ty: Type, a: &Lanes, b: &Lanes, position: &Lanes, length: &Lan
 
 fn pack_saturating(to: Type, a: u64, b: u64, c: u64) -> u64 {
     let bits = type_bits(to);
-    let (low, high) = if is_signed(to) {
-        (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1)
-    } else {
-        (0, (1i64 << bits) - 1)
-    };
+    let (low, high) =
+        if is_signed(to) { (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1) } else { (0, (1i64 << bits) - 1) };
     let clamp = |value: u64| i64::from(value as i32).clamp(low, high) as u64 & field_mask(bits);
     c << (2 * bits) | clamp(a) << bits | clamp(b)
 }

@@ -115,7 +115,12 @@ fn run_blocks(shared: &Shared<'_>) -> Vec<(u64, BlockResult)> {
 }
 
 /// Keeps the counts of clean blocks in one sum, so that a large grid does not keep one result a block.
-fn accumulate(sum: &mut Option<BlockResult>, index: u64, result: BlockResult, results: &Mutex<Vec<(u64, BlockResult)>>) {
+fn accumulate(
+    sum: &mut Option<BlockResult>,
+    index: u64,
+    result: BlockResult,
+    results: &Mutex<Vec<(u64, BlockResult)>>,
+) {
     match sum {
         Some(sum) if result.findings.is_empty() => sum.counts.add(&result.counts),
         None if result.findings.is_empty() => *sum = Some(result),

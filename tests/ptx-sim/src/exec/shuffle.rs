@@ -27,7 +27,8 @@ pub fn members(warp: &Warp, env: &mut Environment<'_>, operand: &Operand, mask: 
     for lane in lanes_of(mask) {
         let own = masks[lane] as u32;
         if own != named || own >> lane & 1 == 0 {
-            let message = format!("lane {lane} executes it with member mask {own:#010x}, lane {first} with {named:#010x}");
+            let message =
+                format!("lane {lane} executes it with member mask {own:#010x}, lane {first} with {named:#010x}");
             env.report(FindingKind::AbsentLane, lane, None, message);
         }
     }
@@ -41,9 +42,8 @@ pub fn members(warp: &Warp, env: &mut Environment<'_>, operand: &Operand, mask: 
         } else {
             "is elsewhere"
         };
-        let message = format!(
-            "member mask {named:#010x} names lanes {absent:#010x} that do not execute it: lane {lane} {why}"
-        );
+        let message =
+            format!("member mask {named:#010x} names lanes {absent:#010x} that do not execute it: lane {lane} {why}");
         env.report(FindingKind::AbsentLane, lane, None, message);
     }
     named & mask

@@ -17,8 +17,8 @@ use crate::exec::warp::Lanes;
 use crate::exec::warp::Warp;
 use crate::exec::warp::lanes_of;
 use crate::findings::Space;
-use crate::ir::IntegerTernary;
 use crate::ir::Instruction;
+use crate::ir::IntegerTernary;
 use crate::ir::Operand;
 use crate::ir::Operation;
 use crate::numeric::arith;
@@ -69,7 +69,13 @@ pub fn step(warp: &mut Warp, env: &mut Environment<'_>) -> Flow {
 
 /// Instructions that set the program counter; `None` for all others.
 #[inline]
-fn control(warp: &mut Warp, env: &mut Environment<'_>, instruction: &Instruction, active: u32, mask: u32) -> Option<Flow> {
+fn control(
+    warp: &mut Warp,
+    env: &mut Environment<'_>,
+    instruction: &Instruction,
+    active: u32,
+    mask: u32,
+) -> Option<Flow> {
     let meeting = env.launch.function.reconvergence[env.site.pc as usize];
     match &instruction.operation {
         Operation::Branch { target } => warp.branch(mask, *target, meeting),

@@ -20,8 +20,6 @@ pub struct Function {
     pub reconvergence: Vec<u32>,
     pub num_registers: u32,
     pub num_predicates: u32,
-    /// Shared address of `.extern .shared` arrays.
-    pub dynamic_shared_base: u32,
     pub param_bytes: u32,
     pub sources: Vec<SourceLine>,
 }

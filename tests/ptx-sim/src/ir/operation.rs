@@ -18,62 +18,197 @@ use crate::types::Type;
 /// What an instruction does.
 #[derive(Debug)]
 pub enum Operation {
-    Move { dst: Destination, src: Operand },
+    Move {
+        dst: Destination,
+        src: Operand,
+    },
     /// `mov.b32 d, {a, b}`: the first element is lowest.
-    Pack { dst: Destination, elements: Vec<Operand>, element_bits: u32 },
-    Unpack { dsts: Vec<Option<Destination>>, src: Operand, element_bits: u32 },
-    IntegerUnary { op: IntegerUnary, ty: Type, dst: Destination, a: Operand },
-    IntegerBinary { op: IntegerBinary, ty: Type, dst: Destination, a: Operand, b: Operand },
-    IntegerTernary { op: IntegerTernary, ty: Type, dst: Destination, a: Operand, b: Operand, c: Operand },
+    Pack {
+        dst: Destination,
+        elements: Vec<Operand>,
+        element_bits: u32,
+    },
+    Unpack {
+        dsts: Vec<Option<Destination>>,
+        src: Operand,
+        element_bits: u32,
+    },
+    IntegerUnary {
+        op: IntegerUnary,
+        ty: Type,
+        dst: Destination,
+        a: Operand,
+    },
+    IntegerBinary {
+        op: IntegerBinary,
+        ty: Type,
+        dst: Destination,
+        a: Operand,
+        b: Operand,
+    },
+    IntegerTernary {
+        op: IntegerTernary,
+        ty: Type,
+        dst: Destination,
+        a: Operand,
+        b: Operand,
+        c: Operand,
+    },
     /// Addition and subtraction with the carry flag.
-    Carry { op: CarryOp, ty: Type, sets_carry: bool, dst: Destination, a: Operand, b: Operand, c: Operand },
-    BitInsert { ty: Type, dst: Destination, a: Operand, b: Operand, position: Operand, length: Operand },
-    FloatUnary { op: FloatUnary, ty: Type, modifiers: FloatModifiers, dst: Destination, a: Operand },
-    FloatBinary { op: FloatBinary, ty: Type, modifiers: FloatModifiers, dst: Destination, a: Operand, b: Operand },
-    Fma { ty: Type, modifiers: FloatModifiers, dst: Destination, a: Operand, b: Operand, c: Operand },
+    Carry {
+        op: CarryOp,
+        ty: Type,
+        sets_carry: bool,
+        dst: Destination,
+        a: Operand,
+        b: Operand,
+        c: Operand,
+    },
+    BitInsert {
+        ty: Type,
+        dst: Destination,
+        a: Operand,
+        b: Operand,
+        position: Operand,
+        length: Operand,
+    },
+    FloatUnary {
+        op: FloatUnary,
+        ty: Type,
+        modifiers: FloatModifiers,
+        dst: Destination,
+        a: Operand,
+    },
+    FloatBinary {
+        op: FloatBinary,
+        ty: Type,
+        modifiers: FloatModifiers,
+        dst: Destination,
+        a: Operand,
+        b: Operand,
+    },
+    Fma {
+        ty: Type,
+        modifiers: FloatModifiers,
+        dst: Destination,
+        a: Operand,
+        b: Operand,
+        c: Operand,
+    },
     Convert(Convert),
     /// `cvt.rn.f16x2.f32 d, high, low`
-    ConvertPair { convert: Convert, low: Operand },
+    ConvertPair {
+        convert: Convert,
+        low: Operand,
+    },
     SetPredicate(SetPredicate),
     /// `set`: all ones or 1.0 where the comparison holds.
-    Set { compare: Compare, combine: Option<(Logic, PredicateOperand)>, to: Type, dst: Destination },
-    Select { dst: Destination, a: Operand, b: Operand, predicate: PredicateOperand },
+    Set {
+        compare: Compare,
+        combine: Option<(Logic, PredicateOperand)>,
+        to: Type,
+        dst: Destination,
+    },
+    Select {
+        dst: Destination,
+        a: Operand,
+        b: Operand,
+        predicate: PredicateOperand,
+    },
     /// `slct`: `a` where `c` ≥ 0, else `b`.
-    SelectSign { ty: Type, ftz: bool, dst: Destination, a: Operand, b: Operand, c: Operand },
-    PredicateLogic { op: Logic, dst: u32, a: PredicateOperand, b: PredicateOperand },
+    SelectSign {
+        ty: Type,
+        ftz: bool,
+        dst: Destination,
+        a: Operand,
+        b: Operand,
+        c: Operand,
+    },
+    PredicateLogic {
+        op: Logic,
+        dst: u32,
+        a: PredicateOperand,
+        b: PredicateOperand,
+    },
     /// `cvta`: adds the window, or takes it away.
-    WindowAddress { window: u64, to_generic: bool, dst: Destination, src: Operand },
-    IsSpace { space: Space, dst: u32, src: Operand },
+    WindowAddress {
+        window: u64,
+        to_generic: bool,
+        dst: Destination,
+        src: Operand,
+    },
+    IsSpace {
+        space: Space,
+        dst: u32,
+        src: Operand,
+    },
     Load(Load),
     Store(Store),
     LoadMatrix(MatrixAccess),
     StoreMatrix(MatrixAccess),
-    MoveMatrix { dst: Destination, src: Operand },
+    MoveMatrix {
+        dst: Destination,
+        src: Operand,
+    },
     Atomic(Atomic),
     Shuffle(Shuffle),
-    Vote { op: Vote, dst: VoteDestination, predicate: PredicateOperand, members: Operand },
+    Vote {
+        op: Vote,
+        dst: VoteDestination,
+        predicate: PredicateOperand,
+        members: Operand,
+    },
     /// `match.any` (no predicate) and `match.all`.
-    Match { all: bool, dst: Option<Destination>, predicate: Option<u32>, value: Operand, members: Operand },
-    ReduceWarp { op: AtomicOp, ty: Type, dst: Destination, src: Operand, members: Operand },
-    ActiveMask { dst: Destination },
-    Elect { dst: Option<Destination>, predicate: u32, members: Operand },
-    WarpBarrier { members: Operand },
+    Match {
+        all: bool,
+        dst: Option<Destination>,
+        predicate: Option<u32>,
+        value: Operand,
+        members: Operand,
+    },
+    ReduceWarp {
+        op: AtomicOp,
+        ty: Type,
+        dst: Destination,
+        src: Operand,
+        members: Operand,
+    },
+    ActiveMask {
+        dst: Destination,
+    },
+    Elect {
+        dst: Option<Destination>,
+        predicate: u32,
+        members: Operand,
+    },
+    WarpBarrier {
+        members: Operand,
+    },
     Barrier(Barrier),
     /// Orders memory; every access of a block is already in order, so that only the race detector looks at barriers.
     Fence,
     CopyAsync(CopyAsync),
     CommitGroup,
     /// Waits until at most this many groups are pending; `None` waits for everything.
-    WaitGroup { pending: Option<u32> },
+    WaitGroup {
+        pending: Option<u32>,
+    },
     Matrix(Box<MatrixMultiply>),
-    Branch { target: u32 },
-    BranchIndexed { targets: Vec<u32>, index: Operand },
+    Branch {
+        target: u32,
+    },
+    BranchIndexed {
+        targets: Vec<u32>,
+        index: Operand,
+    },
     Exit,
     Trap,
     /// Hints: prefetches, `griddepcontrol`, `nanosleep`, `setmaxnreg`.
     Hint,
     /// `createpolicy`: the policy is opaque.
-    Policy { dst: Destination },
+    Policy {
+        dst: Destination,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +220,9 @@ pub enum IntegerUnary {
     LeadingZeros,
     BitReverse,
     /// `bfind`: the position of the highest significant bit, or the shift that brings it to the top.
-    FindBit { shift_amount: bool },
+    FindBit {
+        shift_amount: bool,
+    },
     /// `cnot`: 1 where zero, else 0.
     LogicalNot,
 }
@@ -121,18 +258,30 @@ pub enum IntegerTernary {
     /// `|a − b| + c`
     SumAbsoluteDifferences,
     /// Four products of bytes, signed as said, plus `c`.
-    Dot4 { a_signed: bool, b_signed: bool },
+    Dot4 {
+        a_signed: bool,
+        b_signed: bool,
+    },
     /// Two products of 16-bit values of `a` and bytes of `b` (the upper two if `high`).
-    Dot2 { a_signed: bool, b_signed: bool, high: bool },
+    Dot2 {
+        a_signed: bool,
+        b_signed: bool,
+        high: bool,
+    },
     /// `lop3` with its truth table.
     Logic3(u8),
     Permute(PermuteMode),
     /// `shf`: a 64-bit value `b:a` shifted by `c`.
-    Funnel { left: bool, wrap: bool },
+    Funnel {
+        left: bool,
+        wrap: bool,
+    },
     /// `bfe`: `c` bits of `a` from position `b`.
     BitExtract,
     /// `cvt.pack.sat`: `c`, shifted, then `a` and `b` clamped to `to`.
-    PackSaturating { to: Type },
+    PackSaturating {
+        to: Type,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,10 +298,18 @@ pub enum PermuteMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CarryOp {
     /// `a + b`, plus the flag if `with_carry`.
-    Add { with_carry: bool },
-    Sub { with_borrow: bool },
-    MadLow { with_carry: bool },
-    MadHigh { with_carry: bool },
+    Add {
+        with_carry: bool,
+    },
+    Sub {
+        with_borrow: bool,
+    },
+    MadLow {
+        with_carry: bool,
+    },
+    MadHigh {
+        with_carry: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

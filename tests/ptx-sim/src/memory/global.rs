@@ -280,7 +280,8 @@ impl Allocation {
     pub fn load(&self, address: u64, size: u32) -> u64 {
         let (word, shift) = self.place(address);
         let low = self.words[word].load(Relaxed) >> shift;
-        let value = if shift + 8 * size <= 64 { low } else { low | (self.words[word + 1].load(Relaxed) << (64 - shift)) };
+        let value =
+            if shift + 8 * size <= 64 { low } else { low | (self.words[word + 1].load(Relaxed) << (64 - shift)) };
         value & ones(size)
     }
 

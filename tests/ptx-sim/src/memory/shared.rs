@@ -39,10 +39,6 @@ impl SharedMemory {
         self.state[offset..offset + size].fill(WRITTEN);
     }
 
-    pub fn bytes(&self, offset: usize, size: usize) -> &[u8] {
-        &self.bytes[offset..offset + size]
-    }
-
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         self.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
         self.state[offset..offset + bytes.len()].fill(WRITTEN);

@@ -37,7 +37,6 @@ pub enum VariableSpace {
 /// A kernel.
 #[derive(Debug)]
 pub struct RawFunction {
-    pub line: u32,
     pub name: String,
     pub params: Vec<Variable>,
     pub max_threads: Option<[u32; 3]>,
@@ -51,11 +50,22 @@ pub enum Statement {
     Open,
     Close,
     /// `.reg .b32 %r<5>`: a prefix and how many, or a name.
-    Registers { line: u32, ty: Type, name: String, count: Option<u32> },
+    Registers {
+        line: u32,
+        ty: Type,
+        name: String,
+        count: Option<u32>,
+    },
     Variable(Variable),
-    Label { line: u32, name: String },
+    Label {
+        line: u32,
+        name: String,
+    },
     /// `name: .branchtargets a, b;`
-    BranchTargets { line: u32, name: String, targets: Vec<String> },
+    BranchTargets {
+        name: String,
+        targets: Vec<String>,
+    },
     Location(RawLocation),
     Instruction(RawInstruction),
 }

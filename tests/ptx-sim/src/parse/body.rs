@@ -1,11 +1,11 @@
 //! The statements of a kernel.
 
 use crate::ParseError;
+use crate::parse::ast::Number;
 use crate::parse::ast::RawInstruction;
 use crate::parse::ast::RawLocation;
 use crate::parse::ast::RawOperand;
 use crate::parse::ast::Statement;
-use crate::parse::ast::Number;
 use crate::parse::cursor::Cursor;
 use crate::parse::directives;
 use crate::parse::lexer::TokenKind;
@@ -112,7 +112,7 @@ fn label(cursor: &mut Cursor) -> Result<Statement, ParseError> {
         targets.push(cursor.name("a label")?);
     }
     cursor.expect(';')?;
-    Ok(Statement::BranchTargets { line, name, targets })
+    Ok(Statement::BranchTargets { name, targets })
 }
 
 fn instruction(cursor: &mut Cursor) -> Result<Statement, ParseError> {

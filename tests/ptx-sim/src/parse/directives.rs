@@ -10,8 +10,8 @@ use crate::parse::ast::VariableSpace;
 use crate::parse::body;
 use crate::parse::cursor::Cursor;
 use crate::parse::lexer::TokenKind;
-use crate::parse::types::type_named;
 use crate::parse::types::type_bytes;
+use crate::parse::types::type_named;
 use std::collections::HashMap;
 
 /// The linking directives, none of which changes what a kernel computes.
@@ -163,7 +163,12 @@ fn alignment_and_type(cursor: &mut Cursor) -> Result<(Option<u32>, u32), ParseEr
     }
 }
 
-fn variable(cursor: &mut Cursor, space: VariableSpace, align: Option<u32>, element: u32) -> Result<Variable, ParseError> {
+fn variable(
+    cursor: &mut Cursor,
+    space: VariableSpace,
+    align: Option<u32>,
+    element: u32,
+) -> Result<Variable, ParseError> {
     let line = cursor.line();
     let name = cursor.name("a variable name")?;
     let mut size = Some(element);
@@ -176,7 +181,12 @@ fn variable(cursor: &mut Cursor, space: VariableSpace, align: Option<u32>, eleme
         cursor.expect(']')?;
         size = match size.map(|size| size.checked_mul(count)) {
             Some(Some(size)) => Some(size),
-            _ => return Err(ParseError::new(line, format!("{name} is too large or has an inner dimension without size"))),
+            _ => {
+                return Err(ParseError::new(
+                    line,
+                    format!("{name} is too large or has an inner dimension without size"),
+                ));
+            }
         };
     }
     let mut initial = Vec::new();
@@ -213,7 +223,6 @@ fn initializer(cursor: &mut Cursor, element: usize, bytes: &mut Vec<u8>) -> Resu
 }
 
 fn function(cursor: &mut Cursor) -> Result<RawFunction, ParseError> {
-    let line = cursor.line();
     let name = cursor.name("a kernel name")?;
     let mut params = Vec::new();
     if cursor.take('(') {
@@ -222,7 +231,7 @@ fn function(cursor: &mut Cursor) -> Result<RawFunction, ParseError> {
             cursor.take(',');
         }
     }
-    let mut function = RawFunction { line, name, params, max_threads: None, required_threads: None, body: Vec::new() };
+    let mut function = RawFunction { name, params, max_threads: None, required_threads: None, body: Vec::new() };
     while !cursor.next_is('{') {
         launch_bound(cursor, &mut function)?;
     }

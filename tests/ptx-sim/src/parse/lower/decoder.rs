@@ -130,9 +130,9 @@ impl<'a> Decoder<'a> {
                 Some(Symbol::Address(address)) => Ok(Operand::Immediate(*address)),
                 Some(Symbol::Global(index)) => Ok(Operand::Global(*index, 0)),
                 Some(Symbol::Predicate(_)) => Err(self.error(format!("{name} is a predicate, not a value"))),
-                None => special::register(name)
-                    .map(Operand::Special)
-                    .ok_or_else(|| self.error(format!("{name} is neither declared nor a special register that is known"))),
+                None => special::register(name).map(Operand::Special).ok_or_else(|| {
+                    self.error(format!("{name} is neither declared nor a special register that is known"))
+                }),
             },
             RawOperand::Offset(name, offset) => match self.names.find(name) {
                 Some(Symbol::Address(address)) => Ok(Operand::Immediate(address.wrapping_add_signed(*offset))),

@@ -1,10 +1,10 @@
 //! Floating-point arithmetic. Combinations that `numeric` does not have are refused here, by trying them on zeros.
 
 use crate::Class;
+use crate::exec::float;
 use crate::ir::FloatBinary;
 use crate::ir::FloatUnary;
 use crate::ir::Operation;
-use crate::exec::float;
 use crate::numeric::Approximation;
 use crate::numeric::FloatModifiers;
 use crate::numeric::approx::Division;

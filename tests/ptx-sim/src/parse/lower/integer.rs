@@ -102,8 +102,7 @@ fn carry(mut d: Decoder<'_>, ty: Type) -> Decoded {
     d.expect_operands(if is_mad { &[4] } else { &[3] })?;
     let b = d.source(2, ty)?;
     let c = if is_mad { d.source(3, ty)? } else { b };
-    let operation =
-        Operation::Carry { op, ty, sets_carry: had_cc, dst: d.destination(0)?, a: d.source(1, ty)?, b, c };
+    let operation = Operation::Carry { op, ty, sets_carry: had_cc, dst: d.destination(0)?, a: d.source(1, ty)?, b, c };
     d.finish(operation, if is_mad { Class::IntegerMultiply } else { Class::Integer })
 }
 

@@ -27,8 +27,8 @@ pub fn mma(mut d: Decoder<'_>) -> Decoded {
     if type_bits(result) == 64 {
         return Err(d.error("matrices of f64 are not supported"));
     }
-    let mma = Mma::new(Qualifiers { m, n, k, d: result, a, b, c, satfinite })
-        .map_err(|error| d.error(error.to_string()))?;
+    let mma =
+        Mma::new(Qualifiers { m, n, k, d: result, a, b, c, satfinite }).map_err(|error| d.error(error.to_string()))?;
     d.expect_operands(&[4])?;
     let multiply = MatrixMultiply {
         form: d.raw.opcode.clone(),

@@ -39,10 +39,28 @@ pub fn take_space(d: &mut Decoder<'_>) -> Option<Space> {
 /// Takes order, scope and cache hints, none of which changes a value here.
 pub fn take_hints(d: &mut Decoder<'_>) -> bool {
     d.take_all(|name| {
-        matches!(name, "weak" | "volatile" | "relaxed" | "acquire" | "release" | "acq_rel" | "cta" | "cluster" | "gpu" | "sys" | "nc")
-            || matches!(name, "ca" | "cg" | "cs" | "cv" | "lu" | "wb" | "wt")
-            || matches!(name, "L1::evict_normal" | "L1::evict_unchanged" | "L1::evict_first" | "L1::evict_last" | "L1::no_allocate")
-            || matches!(name, "L2::evict_normal" | "L2::evict_first" | "L2::evict_last" | "L2::64B" | "L2::128B" | "L2::256B")
+        matches!(
+            name,
+            "weak"
+                | "volatile"
+                | "relaxed"
+                | "acquire"
+                | "release"
+                | "acq_rel"
+                | "cta"
+                | "cluster"
+                | "gpu"
+                | "sys"
+                | "nc"
+        ) || matches!(name, "ca" | "cg" | "cs" | "cv" | "lu" | "wb" | "wt")
+            || matches!(
+                name,
+                "L1::evict_normal" | "L1::evict_unchanged" | "L1::evict_first" | "L1::evict_last" | "L1::no_allocate"
+            )
+            || matches!(
+                name,
+                "L2::evict_normal" | "L2::evict_first" | "L2::evict_last" | "L2::64B" | "L2::128B" | "L2::256B"
+            )
     });
     d.take("L2::cache_hint")
 }
@@ -283,10 +301,7 @@ pub fn hint(mut d: Decoder<'_>) -> Decoded {
         _ => {
             let known = |name: &str| {
                 matches!(name, "fractional" | "range" | "cvt" | "global" | "L2" | "b64")
-                    || matches!(
-                        name,
-                        "L2::evict_last" | "L2::evict_normal" | "L2::evict_first" | "L2::evict_unchanged"
-                    )
+                    || matches!(name, "L2::evict_last" | "L2::evict_normal" | "L2::evict_first" | "L2::evict_unchanged")
             };
             d.take_all(known);
             d.finish(Operation::Policy { dst: d.destination(0)? }, Class::Move)

@@ -24,7 +24,6 @@ use crate::ir::Instruction;
 use crate::ir::IntegerUnary;
 use crate::ir::Operation;
 use crate::ir::PredicateOperand;
-use crate::memory::SHARED_BASE;
 use crate::parse::ast::RawFunction;
 use crate::parse::ast::RawInstruction;
 use crate::parse::ast::RawModule;
@@ -88,7 +87,6 @@ fn lower_function(
         reconvergence,
         num_registers: lowering.names.num_registers,
         num_predicates: lowering.names.num_predicates,
-        dynamic_shared_base: SHARED_BASE + shared.static_bytes,
         param_bytes,
         sources: lowering.sources,
     })

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 /// What a name stands for.
 #[derive(Clone, Debug)]
 pub enum Symbol {
-    Register { index: u32, bits: u32 },
+    Register {
+        index: u32,
+        bits: u32,
+    },
     Predicate(u32),
     /// A variable whose address within its state space is known.
     Address(u64),
