@@ -14,6 +14,8 @@ mod convert;
 mod convert_failures;
 mod convert_models;
 mod converting;
+#[cfg(feature = "cuda")]
+mod cuda_kernels;
 mod files;
 mod formats_golden;
 #[cfg(feature = "buildtime-bindgen")]
@@ -23,5 +25,7 @@ mod kernel_text;
 #[cfg(feature = "cuda")]
 mod kernels_static;
 mod layers;
+#[cfg(feature = "cuda")]
+mod simulator;
 mod support;
 mod tolerance;
