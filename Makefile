@@ -36,6 +36,7 @@ args:
 # target/kernels, a folder for LOWBIT_KERNELS on a machine that has no nvcc.
 kernels:
 	scripts/cuda-toolkit
+	rm -rf target/kernels
 	LOWBIT_KERNELS=require LOWBIT_WRITE_KERNELS=target/kernels cargo check --lib
 
 # target/gpu-bundle, to be copied to a machine with a GPU: `./run.sh RESULTS` there.

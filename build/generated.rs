@@ -102,11 +102,11 @@ fn tests(outcome: &Outcome, required: bool) -> String {
         "];\n/// The folder of the toolkit's programs.\npub const TOOLKIT_BIN: Option<&str> = {toolkit_bin:?};"
     )
     .unwrap();
-    writeln!(text, "/// Size of all fatbins together.\npub const FATBIN_BYTES: u64 = {bytes};").unwrap();
+    writeln!(text, "/// Size of all fatbins together.\npub static FATBIN_BYTES: u64 = {bytes};").unwrap();
     writeln!(text, "/// Why the lists are empty.\npub const NO_PTX: Option<&str> = {reason:?};").unwrap();
     writeln!(
         text,
-        "/// Whether the build was told that kernels must be there.\npub const REQUIRED: bool = {required};"
+        "/// Whether the build was told that kernels must be there.\npub static REQUIRED: bool = {required};"
     )
     .unwrap();
     text
