@@ -12,6 +12,15 @@
 #define DEVICE_PTR(type) uint64_t
 #endif
 
+/// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,
+/// with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
+struct DivisorArgs {
+    uint64_t divisor;
+    uint64_t multiplier;
+    uint64_t shift;
+};
+static_assert(sizeof(DivisorArgs) == 24, "src/cuda/args.rs has the same size");
+
 /// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes row-major [N, K], one byte each.
 ///
 /// Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
@@ -20,13 +29,13 @@ struct W8Args {
     DEVICE_PTR(const float) scales;
     DEVICE_PTR(const uint8_t) zero_points;  ///< one per scale, or null: all are `zero_point`
     DEVICE_PTR(const float) map;            ///< f32[256], of the dynamic map; null otherwise
-    uint64_t row_len;                       ///< values per row of scales
+    DivisorArgs row_len;                    ///< values per row of scales
+    DivisorArgs group;                      ///< values per scale; the last of a row may have fewer
     uint64_t groups_per_row;
-    uint64_t group;       ///< values per scale; the last of a row may have fewer
     uint32_t zero_point;  ///< of affine codes without stored ones
     uint32_t is_affine;   ///< 1: (code - zero point) * scale; 0: INT8 by absmax, or the dynamic map
 };
-static_assert(sizeof(W8Args) == 64, "src/cuda/args.rs has the same size");
+static_assert(sizeof(W8Args) == 96, "src/cuda/args.rs has the same size");
 
 /// Arguments of `dequant_int8`: all values of a matrix, as floats.
 struct DequantInt8Args {
@@ -34,7 +43,7 @@ struct DequantInt8Args {
     DEVICE_PTR(void) out;  ///< [num_values] of the kernel's type
     uint64_t num_values;
 };
-static_assert(sizeof(DequantInt8Args) == 80, "src/cuda/args.rs has the same size");
+static_assert(sizeof(DequantInt8Args) == 112, "src/cuda/args.rs has the same size");
 
 /// Arguments of `quantize_int8`, rows to codes. Addresses that may be null: what is not wanted.
 struct QuantizeRowsArgs {
@@ -69,7 +78,7 @@ struct OutliersArgs {
     uint32_t k;
     uint32_t ld;  ///< K rounded up to 16
 };
-static_assert(sizeof(OutliersArgs) == 152, "src/cuda/args.rs has the same size");
+static_assert(sizeof(OutliersArgs) == 184, "src/cuda/args.rs has the same size");
 
 /// Arguments of `quantize_int8`, rounded rows as floats.
 struct DequantRowsArgs {
@@ -77,7 +86,7 @@ struct DequantRowsArgs {
     DEVICE_PTR(const int8_t) codes;   ///< [M, K]
     DEVICE_PTR(const float) absmax;   ///< [M]
     DEVICE_PTR(const uint8_t) flags;  ///< [K]; null: no column has outliers
-    DEVICE_PTR(void) out;             ///< [M, K] of the kernel's type
+    DEVICE_PTR(float) out;            ///< [M, K]
     uint64_t m;
     uint32_t k;
     float max_code;

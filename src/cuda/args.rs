@@ -1,5 +1,23 @@
 // Made by bindgen from cuda/include/args.h; `make args` writes it.
 
+/// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,
+/// with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+pub struct DivisorArgs {
+    pub divisor: u64,
+    pub multiplier: u64,
+    pub shift: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DivisorArgs"][::core::mem::size_of::<DivisorArgs>() - 24usize];
+    ["Alignment of DivisorArgs"][::core::mem::align_of::<DivisorArgs>() - 8usize];
+    ["Offset of field: DivisorArgs::divisor"][::core::mem::offset_of!(DivisorArgs, divisor) - 0usize];
+    ["Offset of field: DivisorArgs::multiplier"][::core::mem::offset_of!(DivisorArgs, multiplier) - 8usize];
+    ["Offset of field: DivisorArgs::shift"][::core::mem::offset_of!(DivisorArgs, shift) - 16usize];
+};
+
 /// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes row-major [N, K], one byte each.
 ///
 /// Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
@@ -13,10 +31,10 @@ pub struct W8Args {
     /// f32[256], of the dynamic map; null otherwise
     pub map: u64,
     /// values per row of scales
-    pub row_len: u64,
-    pub groups_per_row: u64,
+    pub row_len: DivisorArgs,
     /// values per scale; the last of a row may have fewer
-    pub group: u64,
+    pub group: DivisorArgs,
+    pub groups_per_row: u64,
     /// of affine codes without stored ones
     pub zero_point: u32,
     /// 1: (code - zero point) * scale; 0: INT8 by absmax, or the dynamic map
@@ -24,17 +42,17 @@ pub struct W8Args {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of W8Args"][::core::mem::size_of::<W8Args>() - 64usize];
+    ["Size of W8Args"][::core::mem::size_of::<W8Args>() - 96usize];
     ["Alignment of W8Args"][::core::mem::align_of::<W8Args>() - 8usize];
     ["Offset of field: W8Args::codes"][::core::mem::offset_of!(W8Args, codes) - 0usize];
     ["Offset of field: W8Args::scales"][::core::mem::offset_of!(W8Args, scales) - 8usize];
     ["Offset of field: W8Args::zero_points"][::core::mem::offset_of!(W8Args, zero_points) - 16usize];
     ["Offset of field: W8Args::map"][::core::mem::offset_of!(W8Args, map) - 24usize];
     ["Offset of field: W8Args::row_len"][::core::mem::offset_of!(W8Args, row_len) - 32usize];
-    ["Offset of field: W8Args::groups_per_row"][::core::mem::offset_of!(W8Args, groups_per_row) - 40usize];
-    ["Offset of field: W8Args::group"][::core::mem::offset_of!(W8Args, group) - 48usize];
-    ["Offset of field: W8Args::zero_point"][::core::mem::offset_of!(W8Args, zero_point) - 56usize];
-    ["Offset of field: W8Args::is_affine"][::core::mem::offset_of!(W8Args, is_affine) - 60usize];
+    ["Offset of field: W8Args::group"][::core::mem::offset_of!(W8Args, group) - 56usize];
+    ["Offset of field: W8Args::groups_per_row"][::core::mem::offset_of!(W8Args, groups_per_row) - 80usize];
+    ["Offset of field: W8Args::zero_point"][::core::mem::offset_of!(W8Args, zero_point) - 88usize];
+    ["Offset of field: W8Args::is_affine"][::core::mem::offset_of!(W8Args, is_affine) - 92usize];
 };
 
 /// Arguments of `dequant_int8`: all values of a matrix, as floats.
@@ -48,11 +66,11 @@ pub struct DequantInt8Args {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of DequantInt8Args"][::core::mem::size_of::<DequantInt8Args>() - 80usize];
+    ["Size of DequantInt8Args"][::core::mem::size_of::<DequantInt8Args>() - 112usize];
     ["Alignment of DequantInt8Args"][::core::mem::align_of::<DequantInt8Args>() - 8usize];
     ["Offset of field: DequantInt8Args::w"][::core::mem::offset_of!(DequantInt8Args, w) - 0usize];
-    ["Offset of field: DequantInt8Args::out"][::core::mem::offset_of!(DequantInt8Args, out) - 64usize];
-    ["Offset of field: DequantInt8Args::num_values"][::core::mem::offset_of!(DequantInt8Args, num_values) - 72usize];
+    ["Offset of field: DequantInt8Args::out"][::core::mem::offset_of!(DequantInt8Args, out) - 96usize];
+    ["Offset of field: DequantInt8Args::num_values"][::core::mem::offset_of!(DequantInt8Args, num_values) - 104usize];
 };
 
 /// Arguments of `quantize_int8`, rows to codes. Addresses that may be null: what is not wanted.
@@ -90,8 +108,10 @@ const _: () = {
     ["Offset of field: QuantizeRowsArgs::absmax"][::core::mem::offset_of!(QuantizeRowsArgs, absmax) - 16usize];
     ["Offset of field: QuantizeRowsArgs::sums"][::core::mem::offset_of!(QuantizeRowsArgs, sums) - 24usize];
     ["Offset of field: QuantizeRowsArgs::flags"][::core::mem::offset_of!(QuantizeRowsArgs, flags) - 32usize];
-    ["Offset of field: QuantizeRowsArgs::first_nonfinite"][::core::mem::offset_of!(QuantizeRowsArgs, first_nonfinite) - 40usize];
-    ["Offset of field: QuantizeRowsArgs::tensor_absmax"][::core::mem::offset_of!(QuantizeRowsArgs, tensor_absmax) - 48usize];
+    ["Offset of field: QuantizeRowsArgs::first_nonfinite"]
+        [::core::mem::offset_of!(QuantizeRowsArgs, first_nonfinite) - 40usize];
+    ["Offset of field: QuantizeRowsArgs::tensor_absmax"]
+        [::core::mem::offset_of!(QuantizeRowsArgs, tensor_absmax) - 48usize];
     ["Offset of field: QuantizeRowsArgs::m"][::core::mem::offset_of!(QuantizeRowsArgs, m) - 56usize];
     ["Offset of field: QuantizeRowsArgs::k"][::core::mem::offset_of!(QuantizeRowsArgs, k) - 64usize];
     ["Offset of field: QuantizeRowsArgs::is_aligned"][::core::mem::offset_of!(QuantizeRowsArgs, is_aligned) - 68usize];
@@ -129,21 +149,21 @@ pub struct OutliersArgs {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of OutliersArgs"][::core::mem::size_of::<OutliersArgs>() - 152usize];
+    ["Size of OutliersArgs"][::core::mem::size_of::<OutliersArgs>() - 184usize];
     ["Alignment of OutliersArgs"][::core::mem::align_of::<OutliersArgs>() - 8usize];
     ["Offset of field: OutliersArgs::w"][::core::mem::offset_of!(OutliersArgs, w) - 0usize];
-    ["Offset of field: OutliersArgs::x"][::core::mem::offset_of!(OutliersArgs, x) - 64usize];
-    ["Offset of field: OutliersArgs::codes"][::core::mem::offset_of!(OutliersArgs, codes) - 72usize];
-    ["Offset of field: OutliersArgs::sums"][::core::mem::offset_of!(OutliersArgs, sums) - 80usize];
-    ["Offset of field: OutliersArgs::flags"][::core::mem::offset_of!(OutliersArgs, flags) - 88usize];
-    ["Offset of field: OutliersArgs::columns"][::core::mem::offset_of!(OutliersArgs, columns) - 96usize];
-    ["Offset of field: OutliersArgs::count"][::core::mem::offset_of!(OutliersArgs, count) - 104usize];
-    ["Offset of field: OutliersArgs::outlier_x"][::core::mem::offset_of!(OutliersArgs, outlier_x) - 112usize];
-    ["Offset of field: OutliersArgs::outlier_w"][::core::mem::offset_of!(OutliersArgs, outlier_w) - 120usize];
-    ["Offset of field: OutliersArgs::m"][::core::mem::offset_of!(OutliersArgs, m) - 128usize];
-    ["Offset of field: OutliersArgs::n"][::core::mem::offset_of!(OutliersArgs, n) - 136usize];
-    ["Offset of field: OutliersArgs::k"][::core::mem::offset_of!(OutliersArgs, k) - 144usize];
-    ["Offset of field: OutliersArgs::ld"][::core::mem::offset_of!(OutliersArgs, ld) - 148usize];
+    ["Offset of field: OutliersArgs::x"][::core::mem::offset_of!(OutliersArgs, x) - 96usize];
+    ["Offset of field: OutliersArgs::codes"][::core::mem::offset_of!(OutliersArgs, codes) - 104usize];
+    ["Offset of field: OutliersArgs::sums"][::core::mem::offset_of!(OutliersArgs, sums) - 112usize];
+    ["Offset of field: OutliersArgs::flags"][::core::mem::offset_of!(OutliersArgs, flags) - 120usize];
+    ["Offset of field: OutliersArgs::columns"][::core::mem::offset_of!(OutliersArgs, columns) - 128usize];
+    ["Offset of field: OutliersArgs::count"][::core::mem::offset_of!(OutliersArgs, count) - 136usize];
+    ["Offset of field: OutliersArgs::outlier_x"][::core::mem::offset_of!(OutliersArgs, outlier_x) - 144usize];
+    ["Offset of field: OutliersArgs::outlier_w"][::core::mem::offset_of!(OutliersArgs, outlier_w) - 152usize];
+    ["Offset of field: OutliersArgs::m"][::core::mem::offset_of!(OutliersArgs, m) - 160usize];
+    ["Offset of field: OutliersArgs::n"][::core::mem::offset_of!(OutliersArgs, n) - 168usize];
+    ["Offset of field: OutliersArgs::k"][::core::mem::offset_of!(OutliersArgs, k) - 176usize];
+    ["Offset of field: OutliersArgs::ld"][::core::mem::offset_of!(OutliersArgs, ld) - 180usize];
 };
 
 /// Arguments of `quantize_int8`, rounded rows as floats.
@@ -158,7 +178,7 @@ pub struct DequantRowsArgs {
     pub absmax: u64,
     /// [K]; null: no column has outliers
     pub flags: u64,
-    /// [M, K] of the kernel's type
+    /// [M, K]
     pub out: u64,
     pub m: u64,
     pub k: u32,

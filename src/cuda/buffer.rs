@@ -106,6 +106,16 @@ impl DeviceBuffer {
         Ok(())
     }
 
+    /// Its content, waited for.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) fn to_vec<T: bytemuck::Pod>(&self) -> Result<Vec<T>> {
+        let mut values = vec![T::zeroed(); self.bytes() / size_of::<T>()];
+        self.download(bytemuck::cast_slice_mut(&mut values))?;
+        Ok(values)
+    }
+
     /// A copy on its device.
     ///
     /// # Errors
@@ -135,7 +145,8 @@ impl DeviceBuffer {
     }
 
     /// All of it.
-    pub(crate) fn region(&self) -> Region<'_> {
+    #[doc(hidden)]
+    pub fn region(&self) -> Region<'_> {
         // SAFETY: the buffer, which the region borrows, keeps the memory alive.
         unsafe { Region::new(self.ptr(), self.bytes()) }
     }
@@ -148,13 +159,15 @@ impl DeviceBuffer {
 
 /// Live device memory for as long as its lifetime says: what operations take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Region<'a> {
+pub struct Region<'a> {
     ptr: DevicePtr,
     bytes: usize,
     _memory: PhantomData<&'a ()>,
 }
 
 impl Region<'_> {
+    /// `bytes` bytes at `ptr`.
+    ///
     /// # Safety
     /// `ptr..ptr + bytes` stays allocated for the lifetime chosen.
     pub unsafe fn new(ptr: DevicePtr, bytes: usize) -> Self {

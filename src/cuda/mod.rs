@@ -12,12 +12,15 @@ mod device;
 pub mod driver;
 #[doc(hidden)]
 pub mod kernels;
-mod ops;
+#[doc(hidden)]
+pub mod ops;
 mod prepared;
 mod quantize;
 mod workspace;
 
 pub use buffer::DeviceBuffer;
+#[doc(hidden)]
+pub use buffer::Region;
 pub use device::CudaDevice;
 pub use driver::Driver;
 pub use driver::Limits;

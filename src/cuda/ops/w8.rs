@@ -2,6 +2,7 @@
 
 use crate::cuda::CudaDevice;
 use crate::cuda::DeviceBuffer;
+use crate::cuda::args::DivisorArgs;
 use crate::cuda::args::W8Args;
 use crate::error::Error;
 use crate::error::Result;
@@ -89,9 +90,9 @@ impl W8 {
             scales: self.scales.ptr(),
             zero_points: address(&self.zero_points),
             map: address(&self.map),
-            row_len,
+            row_len: DivisorArgs::new(row_len),
+            group: DivisorArgs::new(group),
             groups_per_row,
-            group,
             zero_point: self.format.fixed_zero_point().unwrap_or(0).into(),
             is_affine: matches!(self.format, Format::AffineInt8 { .. }).into(),
         }
@@ -137,7 +138,8 @@ mod tests {
         let affine = |granularity| Format::AffineInt8 { granularity, symmetry: Symmetry::Asymmetric };
         let groups = |size| Granularity::PerGroup(GroupSize::new(size).unwrap());
         let mut formats = vec![Format::Dynamic8 { block_size: BlockSize::B32 }];
-        for granularity in [Granularity::PerTensor, Granularity::PerRow, groups(1), groups(5), groups(7), groups(1000)] {
+        for granularity in [Granularity::PerTensor, Granularity::PerRow, groups(1), groups(5), groups(7), groups(1000)]
+        {
             formats.extend([Format::Int8 { granularity }, affine(granularity)]);
         }
         for (n, k) in [(1, 1), (3, 35), (5, 64), (2, 1001)] {
