@@ -1,5 +1,45 @@
 // Made by bindgen from cuda/include/args.h; `make args` writes it.
 
+/// Arguments of `gemm_dense`, all of its kernels. Sizes in elements, matrices row-major.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+pub struct GemmDenseArgs {
+    /// [M, K]
+    pub x: u64,
+    /// [N, K]
+    pub w: u64,
+    /// [N]; null: none
+    pub bias: u64,
+    /// [M, N]
+    pub y: u64,
+    /// [splits, M, N]; null when every block sums over all of K
+    pub partials: u64,
+    pub m: u32,
+    pub n: u32,
+    pub k: u32,
+    /// values of K that one block sums over: a multiple of 32
+    pub k_per_split: u32,
+    pub splits: u32,
+    /// 1: N is a multiple of 4 and y aligned to four of its elements
+    pub whole_fours: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmDenseArgs"][::core::mem::size_of::<GemmDenseArgs>() - 64usize];
+    ["Alignment of GemmDenseArgs"][::core::mem::align_of::<GemmDenseArgs>() - 8usize];
+    ["Offset of field: GemmDenseArgs::x"][::core::mem::offset_of!(GemmDenseArgs, x) - 0usize];
+    ["Offset of field: GemmDenseArgs::w"][::core::mem::offset_of!(GemmDenseArgs, w) - 8usize];
+    ["Offset of field: GemmDenseArgs::bias"][::core::mem::offset_of!(GemmDenseArgs, bias) - 16usize];
+    ["Offset of field: GemmDenseArgs::y"][::core::mem::offset_of!(GemmDenseArgs, y) - 24usize];
+    ["Offset of field: GemmDenseArgs::partials"][::core::mem::offset_of!(GemmDenseArgs, partials) - 32usize];
+    ["Offset of field: GemmDenseArgs::m"][::core::mem::offset_of!(GemmDenseArgs, m) - 40usize];
+    ["Offset of field: GemmDenseArgs::n"][::core::mem::offset_of!(GemmDenseArgs, n) - 44usize];
+    ["Offset of field: GemmDenseArgs::k"][::core::mem::offset_of!(GemmDenseArgs, k) - 48usize];
+    ["Offset of field: GemmDenseArgs::k_per_split"][::core::mem::offset_of!(GemmDenseArgs, k_per_split) - 52usize];
+    ["Offset of field: GemmDenseArgs::splits"][::core::mem::offset_of!(GemmDenseArgs, splits) - 56usize];
+    ["Offset of field: GemmDenseArgs::whole_fours"][::core::mem::offset_of!(GemmDenseArgs, whole_fours) - 60usize];
+};
+
 /// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,
 /// with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
 #[repr(C)]
@@ -108,10 +148,8 @@ const _: () = {
     ["Offset of field: QuantizeRowsArgs::absmax"][::core::mem::offset_of!(QuantizeRowsArgs, absmax) - 16usize];
     ["Offset of field: QuantizeRowsArgs::sums"][::core::mem::offset_of!(QuantizeRowsArgs, sums) - 24usize];
     ["Offset of field: QuantizeRowsArgs::flags"][::core::mem::offset_of!(QuantizeRowsArgs, flags) - 32usize];
-    ["Offset of field: QuantizeRowsArgs::first_nonfinite"]
-        [::core::mem::offset_of!(QuantizeRowsArgs, first_nonfinite) - 40usize];
-    ["Offset of field: QuantizeRowsArgs::tensor_absmax"]
-        [::core::mem::offset_of!(QuantizeRowsArgs, tensor_absmax) - 48usize];
+    ["Offset of field: QuantizeRowsArgs::first_nonfinite"][::core::mem::offset_of!(QuantizeRowsArgs, first_nonfinite) - 40usize];
+    ["Offset of field: QuantizeRowsArgs::tensor_absmax"][::core::mem::offset_of!(QuantizeRowsArgs, tensor_absmax) - 48usize];
     ["Offset of field: QuantizeRowsArgs::m"][::core::mem::offset_of!(QuantizeRowsArgs, m) - 56usize];
     ["Offset of field: QuantizeRowsArgs::k"][::core::mem::offset_of!(QuantizeRowsArgs, k) - 64usize];
     ["Offset of field: QuantizeRowsArgs::is_aligned"][::core::mem::offset_of!(QuantizeRowsArgs, is_aligned) - 68usize];

@@ -151,6 +151,40 @@ impl DeviceBuffer {
         unsafe { Region::new(self.ptr(), self.bytes()) }
     }
 
+    /// What keeps the memory alive, when that is a `T` and this is the only handle.
+    ///
+    /// # Errors
+    /// The buffer as it was.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn take_foreign<T: Any>(mut self) -> std::result::Result<Box<T>, Self> {
+        let taken = Arc::get_mut(&mut self.owner).and_then(|owner| match owner.foreign.take()?.downcast() {
+            Ok(kept) => {
+                owner.bytes = 0;
+                Some(kept)
+            }
+            Err(other) => {
+                owner.foreign = Some(other);
+                None
+            }
+        });
+        taken.ok_or(self)
+    }
+
+    /// The address of memory of its own, given up to the caller, when this is the only handle.
+    ///
+    /// # Errors
+    /// The buffer as it was.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn into_ptr(mut self) -> std::result::Result<DevicePtr, Self> {
+        match Arc::get_mut(&mut self.owner) {
+            Some(owner) if owner.foreign.is_none() => {
+                owner.bytes = 0;
+                Ok(owner.ptr)
+            }
+            _ => Err(self),
+        }
+    }
+
     /// Whether this is the only handle to the memory, so that writing it surprises nobody.
     pub fn is_unique(&self) -> bool {
         Arc::strong_count(&self.owner) == 1

@@ -10,9 +10,10 @@ use lowbit::values::OwnedValues;
 use safetensors::Dtype;
 use safetensors::SafeTensors;
 
-/// A file below `tests/data`.
+/// A file below `tests/data`, or below LOWBIT_TEST_DATA where this executable runs on another machine.
 pub fn data(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
+    let here = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    std::env::var_os("LOWBIT_TEST_DATA").map_or_else(here, PathBuf::from).join(path)
 }
 
 /// Every backend of this machine.

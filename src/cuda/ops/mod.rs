@@ -1,5 +1,7 @@
 //! One file per kernel family: what its arguments must satisfy, its plan, its launch.
 
+pub mod gemm_dense;
+pub mod tiles;
 pub mod dequant_int8;
 mod divisor;
 mod nonfinite;
