@@ -12,6 +12,7 @@ mod device;
 pub mod driver;
 #[doc(hidden)]
 pub mod kernels;
+mod ops;
 mod prepared;
 mod quantize;
 mod workspace;
