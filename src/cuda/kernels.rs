@@ -4,6 +4,7 @@
 
 use crate::cuda::args::DequantInt8Args;
 use crate::cuda::args::DequantRowsArgs;
+use crate::cuda::args::DequantW4Args;
 use crate::cuda::args::GemmDenseArgs;
 use crate::cuda::args::OutliersArgs;
 use crate::cuda::args::QuantizeRowsArgs;
@@ -143,6 +144,23 @@ pub const DEQUANT_ROWS_INT8_F16: Kernel = dequant_rows_int8("dequant_rows_int8_f
 /// Rounded rows of bf16 to f32.
 pub const DEQUANT_ROWS_INT8_BF16: Kernel = dequant_rows_int8("dequant_rows_int8_bf16");
 
+const fn dequant_w4(symbol: &'static str) -> Kernel {
+    Kernel { file: "dequant_w4", symbol, threads: 256, args_bytes: size_of::<DequantW4Args>(), min_capability: 80 }
+}
+
+/// 4-bit weights to f32.
+pub const DEQUANT_W4_F32: Kernel = dequant_w4("dequant_w4_f32");
+/// 4-bit weights to f16.
+pub const DEQUANT_W4_F16: Kernel = dequant_w4("dequant_w4_f16");
+/// 4-bit weights to bf16.
+pub const DEQUANT_W4_BF16: Kernel = dequant_w4("dequant_w4_bf16");
+/// 4-bit weights whose groups run across rows or have any length, to f32.
+pub const DEQUANT_W4_F32_FLAT: Kernel = dequant_w4("dequant_w4_f32_flat");
+/// The same to f16.
+pub const DEQUANT_W4_F16_FLAT: Kernel = dequant_w4("dequant_w4_f16_flat");
+/// The same to bf16.
+pub const DEQUANT_W4_BF16_FLAT: Kernel = dequant_w4("dequant_w4_bf16_flat");
+
 /// Every kernel of the crate.
 pub const KERNELS: &[&Kernel] = &[
     &GEMM_DENSE_F16,
@@ -183,4 +201,10 @@ pub const KERNELS: &[&Kernel] = &[
     &DEQUANT_ROWS_INT8_F32,
     &DEQUANT_ROWS_INT8_F16,
     &DEQUANT_ROWS_INT8_BF16,
+    &DEQUANT_W4_F32,
+    &DEQUANT_W4_F16,
+    &DEQUANT_W4_BF16,
+    &DEQUANT_W4_F32_FLAT,
+    &DEQUANT_W4_F16_FLAT,
+    &DEQUANT_W4_BF16_FLAT,
 ];
