@@ -10,6 +10,7 @@ use crate::numeric::float16::bf16_to_f32;
 use crate::numeric::float16::f16_to_f32;
 use crate::numeric::float16::f64_to_bf16;
 use crate::numeric::float16::f64_to_f16;
+use crate::numeric::float16::flush_f16;
 use crate::numeric::float16::pack;
 use crate::numeric::float16::unpack;
 use crate::numeric::odd::sum_to_odd;
@@ -316,11 +317,6 @@ fn result_half(ty: Type, value: f64, modifiers: FloatModifiers) -> u16 {
         return 0;
     }
     if modifiers.sat { saturate(u64::from(bits), Format::F16) as u16 } else { bits }
-}
-
-#[inline]
-fn flush_f16(bits: u16, ftz: bool) -> u16 {
-    if ftz && bits & 0x7c00 == 0 { bits & 0x8000 } else { bits }
 }
 
 fn flushed(ty: Type, bits: u64, ftz: bool) -> u64 {
