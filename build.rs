@@ -34,7 +34,7 @@ mod target;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if let Err(message) = run() {
-        for line in message.lines() {
+        for line in message.lines().filter(|line| !line.trim().is_empty()) {
             println!("cargo::error={line}");
         }
         std::process::exit(1);
