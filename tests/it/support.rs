@@ -85,3 +85,16 @@ pub fn same_bits(what: &str, expected: &[f32], found: &[f32]) -> Result<(), Stri
         format!("{e} ({:?}, expected {:?})", found.get(i), expected.get(i))
     })
 }
+
+/// The first GPU, where there is one. With `REQUIRE_CUDA=1` its absence is a failure.
+#[cfg(feature = "cuda")]
+pub fn gpu() -> Option<Device> {
+    match Device::cuda(0) {
+        Ok(device) => Some(device),
+        Err(e) if std::env::var_os("REQUIRE_CUDA").is_some() => panic!("REQUIRE_CUDA is set: {e}"),
+        Err(e) => {
+            println!("skipped: no device: {e}");
+            None
+        }
+    }
+}
