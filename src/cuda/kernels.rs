@@ -5,6 +5,7 @@
 use crate::cuda::args::DequantInt8Args;
 use crate::cuda::args::DequantRowsArgs;
 use crate::cuda::args::GemmDenseArgs;
+use crate::cuda::args::GemmInt8Args;
 use crate::cuda::args::OutliersArgs;
 use crate::cuda::args::QuantizeRowsArgs;
 use crate::cuda::args::TensorAbsmaxArgs;
@@ -143,6 +144,36 @@ pub const DEQUANT_ROWS_INT8_F16: Kernel = dequant_rows_int8("dequant_rows_int8_f
 /// Rounded rows of bf16 to f32.
 pub const DEQUANT_ROWS_INT8_BF16: Kernel = dequant_rows_int8("dequant_rows_int8_bf16");
 
+/// A kernel of `gemm_int8.cu`.
+const fn gemm_int8(symbol: &'static str, threads: u32) -> Kernel {
+    Kernel { file: "gemm_int8", symbol, threads, args_bytes: size_of::<GemmInt8Args>(), min_capability: 80 }
+}
+
+/// f16, 128 x 128 tiles.
+pub const GEMM_INT8_F16: Kernel = gemm_int8("gemm_int8_f16", 128);
+/// f16, 64 x 64 tiles.
+pub const GEMM_INT8_F16_SMALL: Kernel = gemm_int8("gemm_int8_f16_small", 128);
+/// f16, rows at any address.
+pub const GEMM_INT8_F16_UNALIGNED: Kernel = gemm_int8("gemm_int8_f16_unaligned", 128);
+/// f16, affine INT8.
+pub const GEMM_INT8_F16_AFFINE: Kernel = gemm_int8("gemm_int8_f16_affine", 128);
+/// f16, affine INT8, rows at any address.
+pub const GEMM_INT8_F16_AFFINE_UNALIGNED: Kernel = gemm_int8("gemm_int8_f16_affine_unaligned", 128);
+/// Adds up the splits of K, f16.
+pub const GEMM_INT8_REDUCE_F16: Kernel = gemm_int8("gemm_int8_reduce_f16", 256);
+/// bf16, 128 x 128 tiles.
+pub const GEMM_INT8_BF16: Kernel = gemm_int8("gemm_int8_bf16", 128);
+/// bf16, 64 x 64 tiles.
+pub const GEMM_INT8_BF16_SMALL: Kernel = gemm_int8("gemm_int8_bf16_small", 128);
+/// bf16, rows at any address.
+pub const GEMM_INT8_BF16_UNALIGNED: Kernel = gemm_int8("gemm_int8_bf16_unaligned", 128);
+/// bf16, affine INT8.
+pub const GEMM_INT8_BF16_AFFINE: Kernel = gemm_int8("gemm_int8_bf16_affine", 128);
+/// bf16, affine INT8, rows at any address.
+pub const GEMM_INT8_BF16_AFFINE_UNALIGNED: Kernel = gemm_int8("gemm_int8_bf16_affine_unaligned", 128);
+/// Adds up the splits of K, bf16.
+pub const GEMM_INT8_REDUCE_BF16: Kernel = gemm_int8("gemm_int8_reduce_bf16", 256);
+
 /// Every kernel of the crate.
 pub const KERNELS: &[&Kernel] = &[
     &GEMM_DENSE_F16,
@@ -159,6 +190,18 @@ pub const KERNELS: &[&Kernel] = &[
     &ADD_BIAS_F16,
     &ADD_BIAS_BF16,
     &ADD_BIAS_F32,
+    &GEMM_INT8_F16,
+    &GEMM_INT8_F16_SMALL,
+    &GEMM_INT8_F16_UNALIGNED,
+    &GEMM_INT8_F16_AFFINE,
+    &GEMM_INT8_F16_AFFINE_UNALIGNED,
+    &GEMM_INT8_REDUCE_F16,
+    &GEMM_INT8_BF16,
+    &GEMM_INT8_BF16_SMALL,
+    &GEMM_INT8_BF16_UNALIGNED,
+    &GEMM_INT8_BF16_AFFINE,
+    &GEMM_INT8_BF16_AFFINE_UNALIGNED,
+    &GEMM_INT8_REDUCE_BF16,
     &DEQUANT_INT8_F32,
     &DEQUANT_INT8_F16,
     &DEQUANT_INT8_BF16,
