@@ -2,15 +2,20 @@
 
 use crate::cuda::CudaDevice;
 use crate::cuda::buffer::Region;
+use crate::cuda::ops::gemm_dense;
 use crate::cuda::ops::gemm_dense::GemmDense;
-use crate::cuda::ops::gemm_dense::dense;
-use crate::cuda::ops::gemv_w4;
+use crate::cuda::ops::gemm_int8;
+use crate::cuda::ops::gemm_int8::GemmInt8;
 use crate::cuda::ops::quantize_int8;
+use crate::cuda::ops::quantize_int8::NUM_REGIONS;
 use crate::cuda::ops::quantize_int8::QuantizedRows;
 use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::Rounding;
 use crate::cuda::ops::quantize_int8::Rows;
+use crate::cuda::ops::tiles::ProductSize;
+use crate::cuda::ops::w8::W8;
 use crate::cuda::prepared::Weights;
+use crate::cuda::workspace::Lease;
 use crate::error::Error;
 use crate::error::Result;
 use crate::formats::QuantMatrix;
@@ -41,69 +46,117 @@ impl Product<'_> {
     /// # Errors
     /// [`Error::Unsupported`] when format, shape or type do not have the strategy; the driver's.
     pub fn enqueue(&self, strategy: Strategy) -> Result<()> {
-        let gemv = self.gemv_rule();
-        match (strategy, gemv) {
-            (Strategy::Auto | Strategy::Gemv, None) => self.gemv(),
-            (Strategy::Auto | Strategy::DequantizeThenMultiply, _) => self.dequantize_then_multiply(),
-            (Strategy::Gemv, Some(rule)) => Err(self.unsupported("strategy gemv", rule)),
-            (Strategy::Fused, _) => {
-                Err(self.unsupported("strategy fused", "it is the CPU's; use auto or dequantize-then-multiply".into()))
+        match strategy {
+            Strategy::Auto => self.auto(),
+            Strategy::Gemv => Err(self.unsupported(strategy, "there is no such kernel".into())),
+            Strategy::Fused => match self.fused_rule() {
+                None => self.fused(),
+                Some(rule) => Err(self.unsupported(strategy, rule)),
+            },
+            Strategy::DequantizeThenMultiply => self.dequantize_then_multiply(),
+        }
+    }
+
+    fn auto(&self) -> Result<()> {
+        if self.fused_rule().is_none() { self.fused() } else { self.dequantize_then_multiply() }
+    }
+
+    fn unsupported(&self, strategy: Strategy, rule: String) -> Error {
+        let Self { matrix, dtype, activations, m, .. } = self;
+        Error::Unsupported {
+            op: "the strategy",
+            subject: format!(
+                "{strategy} with {} {} and {dtype} x of M = {m}, {activations}",
+                matrix.format(),
+                matrix.shape()
+            ),
+            device: self.device.name().into(),
+            rule: format!("{rule}; use auto or dequantize-then-multiply"),
+        }
+    }
+
+    fn size(&self) -> ProductSize {
+        let shape = self.matrix.shape();
+        ProductSize { m: self.m, n: shape.n(), k: shape.k() }
+    }
+
+    /// Why there is no kernel that decodes within the product; `None` when there is one.
+    fn fused_rule(&self) -> Option<String> {
+        match (self.weights, integer::rounding(self.activations)) {
+            (Weights::W8(_), Some(_)) if self.dtype == Dtype::F32 => Some("its kernels write f16 and bf16".into()),
+            (Weights::W8(w), Some((max_code, _))) => {
+                gemm_int8::check(self.device, w.format(), w.shape(), max_code).err().map(|e| e.to_string())
             }
+            (Weights::W8(_), None) => Some("8-bit weights are multiplied with rounded activations only".into()),
+            (Weights::W4(_), _) => Some("there is no such kernel".into()),
         }
     }
 
-    fn unsupported(&self, op: &'static str, rule: String) -> Error {
-        let subject = format!(
-            "{} {} and {} {} of M = {}",
-            self.matrix.format(),
-            self.matrix.shape(),
-            self.dtype,
-            self.activations,
-            self.m
-        );
-        Error::Unsupported { op, subject, device: self.device.name().into(), rule }
+    fn fused(&self) -> Result<()> {
+        let (Weights::W8(w), Some((max_code, threshold))) = (self.weights, integer::rounding(self.activations)) else {
+            unreachable!("fused_rule: 8-bit weights and rounded activations");
+        };
+        let size = QuantizedSize {
+            m: self.m,
+            k: w.shape().k(),
+            n: w.shape().n(),
+            dtype: self.dtype,
+            has_outliers: threshold > 0.0,
+        };
+        let scratch_bytes = gemm_int8::scratch_bytes(self.device.limits(), self.size())?;
+        let lease = self.lease_rounded(size, [scratch_bytes])?;
+        let rounded = self.round(&lease, size, Rounding { max_code, threshold }, Some(w))?;
+        let (m, dtype) = (self.m, self.dtype);
+        GemmInt8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype }
+            .enqueue(self.device, lease.region(NUM_REGIONS))
     }
 
-    /// Why the product cannot stream the codes; `None` when it can.
-    fn gemv_rule(&self) -> Option<String> {
-        match (self.weights, self.activations) {
-            (Weights::W4(weights), Activations::Float) => gemv_w4::rule(weights, self.m, self.dtype),
-            (Weights::W8(_), _) => Some("it streams 4-bit codes".into()),
-            (_, activations) => Some(format!("it takes float activations, not {activations}")),
-        }
+    /// Scratch memory for rounded rows, and for `more` after it.
+    fn lease_rounded<const N: usize>(&self, size: QuantizedSize, more: [usize; N]) -> Result<Lease<'_>> {
+        let regions: Vec<usize> = size.bytes().into_iter().chain(more).collect();
+        self.device.lease(&regions)
     }
 
-    fn gemv(&self) -> Result<()> {
-        let Weights::W4(weights) = self.weights else { unreachable!("gemv_rule: 4-bit codes") };
-        gemv_w4::gemv_w4(self.device, weights, self.x, self.m, self.dtype, self.bias, self.y)
+    /// Rounds x into the first regions of `lease`.
+    fn round<'l>(
+        &self,
+        lease: &'l Lease<'_>,
+        size: QuantizedSize,
+        rounding: Rounding,
+        weights: Option<&W8>,
+    ) -> Result<QuantizedRows<'l>> {
+        let rounded = QuantizedRows::new(size, std::array::from_fn(|i| lease.region(i)));
+        quantize_int8::quantize(self.device, &self.rows(), rounding, weights, &rounded)?;
+        Ok(rounded)
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows { x: self.x, dtype: self.dtype, m: self.m, k: self.matrix.shape().k() }
     }
 
     /// Writes the whole of W as floats, then multiplies densely. With rounded activations everything is f32, which holds the
-    /// values of all codes exactly enough that the sums are those of the integers to a few parts in 10^7.
+    /// values of all codes closely enough that the sums are those of the integers to a few parts in 10^7.
     fn dequantize_then_multiply(&self) -> Result<()> {
-        let (shape, m) = (self.matrix.shape(), self.m);
-        let (n, k) = (shape.n(), shape.k());
-        let gemm = |x, w, in_dtype| {
-            let product =
-                GemmDense { x, w, bias: self.bias, y: self.y, m, n, k, in_dtype, out_dtype: self.dtype };
-            dense(&product, self.device)
+        let size @ ProductSize { m, n, k } = self.size();
+        let gemm = |x, w, in_dtype, scratch| {
+            let product = GemmDense { x, w, bias: self.bias, y: self.y, m, n, k, in_dtype, out_dtype: self.dtype };
+            gemm_dense::dense(&product, self.device, scratch)
         };
         let Some((max_code, threshold)) = integer::rounding(self.activations) else {
-            let lease = self.device.lease(&[n * k * self.dtype.size_bytes()])?;
-            self.weights.dequantize(self.device, self.dtype, lease.region(0))?;
-            return gemm(self.x, lease.region(0), self.dtype);
+            let scratch_bytes = gemm_dense::scratch_bytes(self.device.limits(), size, self.dtype)?;
+            let lease = self.device.lease(&[n * k * self.dtype.size_bytes(), scratch_bytes])?;
+            let w = lease.region(0);
+            self.weights.dequantize(self.device, self.dtype, w)?;
+            return gemm(self.x, w, self.dtype, lease.region(1));
         };
-        let size = QuantizedSize { m, k, n: 0, dtype: self.dtype, has_outliers: threshold > 0.0 };
-        let floats = [4 * n * k, 4 * m * k];
-        let regions: Vec<usize> = floats.into_iter().chain(size.bytes()).collect();
-        let lease = self.device.lease(&regions)?;
-        let (w, x) = (lease.region(0), lease.region(1));
-        let rounded = QuantizedRows::new(size, std::array::from_fn(|i| lease.region(floats.len() + i)));
-        let rows = Rows { x: self.x, dtype: self.dtype, m, k };
+        let rows = QuantizedSize { m, k, n: 0, dtype: self.dtype, has_outliers: threshold > 0.0 };
+        let scratch_bytes = gemm_dense::scratch_bytes(self.device.limits(), size, Dtype::F32)?;
+        let lease = self.lease_rounded(rows, [4 * m * k, 4 * n * k, scratch_bytes])?;
+        let [x, w, scratch] = std::array::from_fn(|i| lease.region(NUM_REGIONS + i));
         let rounding = Rounding { max_code, threshold };
-        quantize_int8::quantize(self.device, &rows, rounding, None, &rounded)?;
-        quantize_int8::dequantize(self.device, &rows, rounding, &rounded, x)?;
+        let rounded = self.round(&lease, rows, rounding, None)?;
+        quantize_int8::dequantize(self.device, &self.rows(), rounding, &rounded, x)?;
         self.weights.dequantize(self.device, Dtype::F32, w)?;
-        gemm(x, w, Dtype::F32)
+        gemm(x, w, Dtype::F32, scratch)
     }
 }

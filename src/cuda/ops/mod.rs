@@ -4,6 +4,7 @@ pub mod dequant_int8;
 pub mod dequant_w4;
 mod divisor;
 pub mod gemm_dense;
+pub mod gemm_int8;
 mod nonfinite;
 pub mod quantize_int8;
 pub mod tiles;
