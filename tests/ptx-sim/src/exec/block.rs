@@ -98,11 +98,12 @@ impl<'a> Block<'a> {
                     if let Some(index) = complete {
                         barrier::complete(&mut self.warps, &mut self.env, index);
                     }
+                    barrier::pass_without_finished(&mut self.warps, &mut self.env);
                     return None;
                 }
                 Flow::Finished => {
                     self.warps[warp].state = WarpState::Finished;
-                    barrier::warp_finished(&mut self.warps, &mut self.env);
+                    barrier::pass_without_finished(&mut self.warps, &mut self.env);
                     return None;
                 }
                 Flow::Fatal => return Some(true),

@@ -17,6 +17,8 @@ struct Copy {
     dst_offset: usize,
     src_address: u64,
     bytes: u32,
+    /// The instruction.
+    pc: u32,
     /// Read from the source; the rest is zeros.
     src_bytes: u32,
 }
@@ -70,13 +72,13 @@ pub fn copy(warp: &Warp, env: &mut Environment<'_>, copy: &CopyAsync, mask: u32)
         }
         let dst_place = env.check(lane, Space::Shared, dst[lane], copy.bytes, Kind::Write);
         let readable = check_source(env, lane, src[lane], copy.bytes, src_bytes(lane));
+        env.report_overlap(lane, dst[lane], copy.bytes);
         let Some(Place::Shared(dst_offset)) = dst_place else { continue };
-        env.check_not_pending(lane, dst_offset, copy.bytes);
         env.shared.mark_pending(dst_offset, copy.bytes as usize);
         let src_bytes = if readable { src_bytes(lane) } else { 0 };
-        let thread = env.thread(lane) as usize;
+        let (thread, pc) = (env.thread(lane) as usize, env.site.pc);
         let queue = &mut env.copies.threads[thread];
-        queue.pending.push_back(Copy { dst_offset, src_address: src[lane], bytes: copy.bytes, src_bytes });
+        queue.pending.push_back(Copy { dst_offset, src_address: src[lane], bytes: copy.bytes, pc, src_bytes });
         queue.open += 1;
     }
 }
@@ -139,5 +141,7 @@ fn carry_out(env: &mut Environment<'_>, lane: usize, copy: Copy) {
             allocation.read_bytes(copy.src_address, &mut bytes[..copy.src_bytes as usize]);
         }
     }
-    env.shared.write(copy.dst_offset, &bytes[..copy.bytes as usize]);
+    let actor = env.thread(lane);
+    env.shared.finish_copy(copy.dst_offset, &bytes[..copy.bytes as usize]);
+    env.shared.races.stamp_write(copy.dst_offset, copy.bytes as usize, actor, copy.pc);
 }

@@ -14,6 +14,8 @@ use crate::findings::Space;
 use crate::ir::Address;
 use crate::ir::Operand;
 use crate::memory::global::Allocation;
+use crate::memory::races::Conflict;
+use crate::memory::races::Races;
 use crate::memory::shared::SharedMemory;
 use std::collections::HashSet;
 
@@ -45,6 +47,8 @@ pub struct Environment<'a> {
     reported: HashSet<(FindingKind, u32)>,
     /// The allocation touched last.
     pub recent: Option<&'a Allocation>,
+    /// Two lanes of the store that runs write to one place.
+    pub overlap: Option<Conflict>,
 }
 
 impl<'a> Environment<'a> {
@@ -55,7 +59,7 @@ impl<'a> Environment<'a> {
             block: [0; 3],
             block_number: 0,
             site: Site::default(),
-            shared: SharedMemory::new(launch.shared_bytes),
+            shared: SharedMemory::new(launch.shared_bytes, Races::new(launch.threads, 0, launch.shared_bytes)),
             local: vec![0; local_bytes],
             local_written: vec![false; local_bytes],
             copies: CopyQueue::new(launch.threads),
@@ -67,6 +71,7 @@ impl<'a> Environment<'a> {
             suppressed: 0,
             reported: HashSet::new(),
             recent: None,
+            overlap: None,
         }
     }
 

@@ -375,6 +375,8 @@ pub struct Load {
     pub space: Option<Space>,
     pub element_bytes: u32,
     pub signed: bool,
+    /// Does not race with other strong accesses: `.volatile`, `.relaxed`, `.acquire`.
+    pub is_strong: bool,
     pub dsts: Vec<Option<Destination>>,
     pub address: Address,
 }
@@ -383,6 +385,8 @@ pub struct Load {
 pub struct Store {
     pub space: Option<Space>,
     pub element_bytes: u32,
+    /// `.volatile`, `.relaxed`, `.release`.
+    pub is_strong: bool,
     pub srcs: Vec<Operand>,
     pub address: Address,
 }

@@ -65,6 +65,11 @@ pub fn take_hints(d: &mut Decoder<'_>) -> bool {
     d.take("L2::cache_hint")
 }
 
+/// True for accesses that do not race with each other (PTX ISA, "Morally strong operations").
+fn is_strong(d: &Decoder<'_>) -> bool {
+    d.raw.opcode.split('.').any(|part| matches!(part, "volatile" | "relaxed" | "acquire" | "release"))
+}
+
 fn take_vector_length(d: &mut Decoder<'_>) -> usize {
     match d.take_any(&["v2", "v4", "v8"]) {
         Some("v2") => 2,
@@ -84,6 +89,7 @@ fn element_bytes(d: &Decoder<'_>, ty: Type, length: usize) -> Result<u32, ParseE
 
 /// `ld`, `ldu`
 pub fn load(mut d: Decoder<'_>) -> Decoded {
+    let is_strong = is_strong(&d);
     let hinted = take_hints(&mut d);
     let space = take_space(&mut d);
     let length = take_vector_length(&mut d);
@@ -97,6 +103,7 @@ pub fn load(mut d: Decoder<'_>) -> Decoded {
         space,
         element_bytes: element_bytes(&d, ty, length)?,
         signed: is_signed(ty),
+        is_strong,
         dsts: parts.iter().map(|part| d.destination_of(part)).collect::<Result<_, _>>()?,
         address: d.address(1)?,
     };
@@ -111,6 +118,7 @@ pub fn load(mut d: Decoder<'_>) -> Decoded {
 
 /// `st`
 pub fn store(mut d: Decoder<'_>) -> Decoded {
+    let is_strong = is_strong(&d);
     let hinted = take_hints(&mut d);
     let space = take_space(&mut d);
     let length = take_vector_length(&mut d);
@@ -123,6 +131,7 @@ pub fn store(mut d: Decoder<'_>) -> Decoded {
     let store = Store {
         space,
         element_bytes: element_bytes(&d, ty, length)?,
+        is_strong,
         srcs: parts.iter().map(|part| d.source_of(part, ty)).collect::<Result<_, _>>()?,
         address: d.address(0)?,
     };
