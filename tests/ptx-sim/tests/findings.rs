@@ -167,7 +167,8 @@ fn misaligned_vector_load() {
 
 #[test]
 fn out_of_bounds_names_thread_and_line() {
-    let body = "cvt.u64.u32 %rd2, %r1;\nshl.b64 %rd3, %rd2, 4;\nadd.u64 %rd4, %rd1, %rd3;\nst.global.u32 [%rd4+OFFSET], %r1;";
+    let body =
+        "cvt.u64.u32 %rd2, %r1;\nshl.b64 %rd3, %rd2, 4;\nadd.u64 %rd4, %rd1, %rd3;\nst.global.u32 [%rd4+OFFSET], %r1;";
     assert_clean(&body.replace("OFFSET", "12"), 64);
     let finding = assert_found(&body.replace("OFFSET", "16"), 64, FindingKind::OutOfBounds, 3);
     assert_eq!(finding.thread, [63, 0, 0]);
@@ -186,7 +187,8 @@ fn reads_of_memory_nobody_wrote() {
     assert_eq!((finding.thread, finding.ptx_line), ([31, 0, 0], FIRST_LINE + 2));
     assert!(run_with(body, 31, 0, 31).findings.is_empty());
     // One byte of sixteen.
-    let body = "mov.u32 %r2, s;\nst.shared.v2.u64 [%r2], {%rd1, %rd1};\nld.shared.v4.u32 {%r3, %r4, %r5, %r6}, [%r2+16];";
+    let body =
+        "mov.u32 %r2, s;\nst.shared.v2.u64 [%r2], {%rd1, %rd1};\nld.shared.v4.u32 {%r3, %r4, %r5, %r6}, [%r2+16];";
     assert_found(body, 1, FindingKind::Unwritten, 2);
     let partly = "mov.u32 %r2, s;\nst.shared.u64 [%r2], %rd1;\nst.shared.u32 [%r2+8], %r1;\nst.shared.u16 [%r2+12], %h1;\n\
                   st.shared.u8 [%r2+14], %h1;\nld.shared.v4.u32 {%r3, %r4, %r5, %r6}, [%r2];";
@@ -223,8 +225,7 @@ fn a_loop_without_end() {
     let text = kernel("L:\nadd.u32 %r2, %r2, 1;\nbra L;");
     let module = Module::parse(&text).unwrap();
     let params: &[&[u8]] = &[&[0; 8]];
-    let launch =
-        Launch { max_warp_instructions_per_block: 1000, ..Launch::new([1, 1, 1], [32, 1, 1], params) };
+    let launch = Launch { max_warp_instructions_per_block: 1000, ..Launch::new([1, 1, 1], [32, 1, 1], params) };
     let report = module.launch("k", &launch, &Memory::new()).unwrap();
     assert_eq!(find(&report, FindingKind::Deadlock).thread, [0, 0, 0]);
 }
@@ -267,8 +268,11 @@ fn stores_to_parameters_and_traps() {
 
 #[test]
 fn findings_name_block_and_thread() {
-    let module = Module::parse(&kernel("mov.u32 %r2, %ctaid.y;\nsetp.eq.u32 %p1, %r2, 2;\nmov.u32 %r3, %tid.y;\n\
-        setp.eq.and.u32 %p2, %r3, 3, %p1;\n@%p2 st.shared.u32 [0], %r1;")).unwrap();
+    let module = Module::parse(&kernel(
+        "mov.u32 %r2, %ctaid.y;\nsetp.eq.u32 %p1, %r2, 2;\nmov.u32 %r3, %tid.y;\n\
+        setp.eq.and.u32 %p2, %r3, 3, %p1;\n@%p2 st.shared.u32 [0], %r1;",
+    ))
+    .unwrap();
     let params: &[&[u8]] = &[&[0; 8]];
     let launch = Launch::new([2, 3, 1], [16, 4, 1], params);
     let report = module.launch("k", &launch, &Memory::new()).unwrap();

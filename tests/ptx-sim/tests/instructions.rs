@@ -175,7 +175,10 @@ fn bytes() {
     assert_eq!(run("cvt.pack.sat.u8.s32.b32 %r9, 300, -300, %r1;", a), 0x4567_ff00);
     assert_eq!(run("cvt.pack.sat.u16.s32 %r9, %r1, 70000;", a), 0x0000_ffff);
     assert_eq!(run("mov.b32 {%h1, %h2}, %r1; mov.b32 %r9, {%h2, %h1};", a), 0x4567_8123);
-    assert_eq!(run64("mov.b64 {%r2, %r3}, %rd1; mov.b64 %rd9, {%r3, %r2};", 0x1122_3344_5566_7788), 0x5566_7788_1122_3344);
+    assert_eq!(
+        run64("mov.b64 {%r2, %r3}, %rd1; mov.b64 %rd9, {%r3, %r2};", 0x1122_3344_5566_7788),
+        0x5566_7788_1122_3344
+    );
 }
 
 #[test]
@@ -199,7 +202,10 @@ fn floats() {
             let h = half::f16::from_f32(x).to_f64();
             half::f16::from_f64(h * h + h).to_f32()
         }),
-        ("cvt.rn.bf16x2.f32 %r2, %f1, 0f40000000; add.rn.bf16x2 %r3, %r2, %r2; mov.b32 {%h1, %h2}, %r3; cvt.f32.bf16 %f2, %h2;", 2.203_125),
+        (
+            "cvt.rn.bf16x2.f32 %r2, %f1, 0f40000000; add.rn.bf16x2 %r3, %r2, %r2; mov.b32 {%h1, %h2}, %r3; cvt.f32.bf16 %f2, %h2;",
+            2.203_125,
+        ),
         ("ex2.approx.f32 %f2, 0f40400000;", 8.0),
         ("selp.f32 %f2, 0f3F800000, 0f40000000, %p1;", 2.0),
         ("setp.gt.f32 %p2, %f1, 0f3F800000; selp.f32 %f2, 0f3F800000, 0f40000000, %p2;", 1.0),
@@ -213,7 +219,8 @@ fn floats() {
 
 #[test]
 fn predicates() {
-    let expected: Vec<u32> = (0..32).map(|lane| u32::from(lane < 20 && lane % 2 == 1) + 2 * u32::from(lane >= 20)).collect();
+    let expected: Vec<u32> =
+        (0..32).map(|lane| u32::from(lane < 20 && lane % 2 == 1) + 2 * u32::from(lane >= 20)).collect();
     let body = "and.b32 %r2, %r1, 1; setp.eq.u32 %p1, %r2, 1; setp.lt.and.s32 %p2|%p3, %r1, 20, %p1;\n\
                 setp.ge.s32 %p4, %r1, 20; mov.u32 %r9, 0; @%p2 add.u32 %r9, %r9, 1; @%p4 add.u32 %r9, %r9, 2;\n\
                 and.pred %p5, %p3, !%p4; xor.pred %p6, %p5, %p5; not.pred %p7, %p6; @!%p7 mov.u32 %r9, 77;\n\
@@ -263,12 +270,12 @@ fn shuffles_votes_and_reductions() {
     assert_eq!(run_lanes("redux.sync.add.s32 %r9, %r1, -1;", |lane| lane), each(&|_| 496));
     assert_eq!(run_lanes("redux.sync.min.s32 %r9, %r1, -1;", |lane| lane.wrapping_sub(5)), each(&|_| -5i32 as u32));
     assert_eq!(run_lanes("redux.sync.or.b32 %r9, %r1, -1;", |lane| 1 << (lane % 9)), each(&|_| 0x1ff));
-    assert_eq!(
-        run_lanes("match.any.sync.b32 %r9, %r1, -1;", |lane| lane % 4),
-        each(&|l| 0x1111_1111 << (l % 4))
-    );
+    assert_eq!(run_lanes("match.any.sync.b32 %r9, %r1, -1;", |lane| lane % 4), each(&|l| 0x1111_1111 << (l % 4)));
     assert_eq!(run_lanes("match.all.sync.b32 %r9|%p1, %r1, -1;", |_| 3), each(&|_| u32::MAX));
-    assert_eq!(run_lanes("elect.sync %r9|%p1, -1; @!%p1 mov.u32 %r9, 9;", |lane| lane), each(&|l| if l == 0 { 0 } else { 9 }));
+    assert_eq!(
+        run_lanes("elect.sync %r9|%p1, -1; @!%p1 mov.u32 %r9, 9;", |lane| lane),
+        each(&|l| if l == 0 { 0 } else { 9 })
+    );
     let halves = "setp.lt.u32 %p1, %r1, 16; @%p1 bra A; activemask.b32 %r9; bra B; A: activemask.b32 %r9; B:";
     assert_eq!(run_lanes(halves, |lane| lane), each(&|l| if l < 16 { 0xffff } else { 0xffff_0000 }));
 }

@@ -114,8 +114,9 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// The offset of an access to shared memory, if it lies inside.
     #[inline]
-    pub fn check_shared(&mut self, lane: usize, address: u64, size: u32, kind: Kind) -> Option<usize> {
+    pub fn bounds_of_shared(&mut self, lane: usize, address: u64, size: u32) -> Option<usize> {
         let offset = address.wrapping_sub(SHARED_BASE.into());
         let total = self.shared.size_bytes();
         if offset >= total || total - offset < size.into() {
@@ -123,7 +124,14 @@ impl<'a> Environment<'a> {
             self.report(FindingKind::OutOfBounds, lane, Some((Space::Shared, address, size)), message);
             return None;
         }
-        let (offset, length, actor) = (offset as usize, size as usize, self.thread(lane));
+        Some(offset as usize)
+    }
+
+    /// Checks an access to shared memory, and stamps it.
+    #[inline]
+    pub fn check_shared(&mut self, lane: usize, address: u64, size: u32, kind: Kind) -> Option<usize> {
+        let offset = self.bounds_of_shared(lane, address, size)?;
+        let (length, actor) = (size as usize, self.thread(lane));
         let is_ready = if matches!(kind, Kind::Write | Kind::StrongWrite) {
             !self.shared.is_pending(offset, length)
         } else {
@@ -171,11 +179,11 @@ impl<'a> Environment<'a> {
     pub fn race(&mut self, lane: usize, (address, size): (u64, u32), kind: Kind, conflict: Conflict) {
         let earlier = conflict.earlier;
         let function = self.launch.function;
-        let [x, y, z] = self.thread_index(earlier.actor());
+        let who = self.actor(earlier.actor());
         let instruction = &function.instructions[earlier.pc() as usize];
         let source = instruction.source.map(|index| format!(", {}", function.sources[index as usize]));
         let message = format!(
-            "a {kind:?} that nothing orders after the {} of thread ({x},{y},{z}) at PTX line {}{}",
+            "a {kind:?} that nothing orders after the {} of {who} at PTX line {}{}",
             if conflict.earlier_is_write { "write" } else { "read" },
             instruction.line,
             source.unwrap_or_default()
@@ -216,10 +224,10 @@ impl<'a> Environment<'a> {
 
     /// Says what is wrong with an access to shared bytes that are not all written, or wait for a copy.
     #[cold]
-    fn not_ready(&mut self, lane: usize, offset: usize, size: u32, kind: Kind) {
+    pub fn not_ready(&mut self, lane: usize, offset: usize, size: u32, kind: Kind) {
         let address = offset as u64 + u64::from(SHARED_BASE);
         if self.shared.is_pending(offset, size as usize) {
-            let message = format!("a {kind:?} of bytes that a cp.async writes, before the wait of its thread");
+            let message = format!("a {kind:?} of bytes that an asynchronous copy writes, before the wait for it");
             self.report(FindingKind::MissingWait, lane, Some((Space::Shared, address, size)), message);
         } else {
             self.unwritten(lane, Space::Shared, address, size);

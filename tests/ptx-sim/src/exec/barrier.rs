@@ -8,6 +8,7 @@ use crate::exec::warp::WarpState;
 use crate::ir::Barrier;
 use crate::ir::BarrierAction;
 use crate::ir::Logic;
+use crate::memory::SHARED_BASE;
 use crate::memory::races::Vector;
 
 /// Barriers of a block.
@@ -158,6 +159,14 @@ pub fn pass_without_finished(warps: &mut [Warp], env: &mut Environment<'_>) {
     }
 }
 
+fn describe_polls(warp: &Warp) -> String {
+    let polls = warp.polls.iter().map(|(offset, parity, value)| {
+        let what = if *parity { "parity" } else { "state" };
+        format!("at {:#x} ({what} {value})", *offset as u64 + u64::from(SHARED_BASE))
+    });
+    polls.collect::<Vec<_>>().join(", ")
+}
+
 /// Where each warp stands that has not finished.
 pub fn describe(warps: &[Warp], env: &Environment<'_>) -> String {
     let mut places: Vec<String> = Vec::new();
@@ -171,6 +180,8 @@ pub fn describe(warps: &[Warp], env: &Environment<'_>) -> String {
                     format!("waits at barrier {index} ({} of {} threads)", state.arrived, state.expected),
                 )
             }
+            WarpState::Polling => (pc, format!("waits for the mbarrier {}", describe_polls(warp))),
+            WarpState::AtWarpgroup => (pc, "waits for the other warps of its warpgroup".to_owned()),
             _ => (pc, "runs".to_owned()),
         };
         let instructions = &env.launch.function.instructions;

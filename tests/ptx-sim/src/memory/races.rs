@@ -89,12 +89,26 @@ impl Foreign {
     }
 }
 
+/// What a thread knew when it executed a fence between proxies.
+#[derive(Clone, Debug, Default)]
+struct Fence {
+    time: u32,
+    base: u32,
+    own_warp: [u32; 32],
+    foreign: Option<Rc<Vector>>,
+}
+
 /// The clocks of a block and the stamps of its shared memory.
 #[derive(Debug)]
 pub struct Races {
     now: u32,
     base: u32,
+    /// Actors from here on are agents. A barrier does not wait for what they do.
+    first_agent: u32,
     num_actors: usize,
+    /// What every thread knows of each agent.
+    agent_base: Vector,
+    fences: Vec<Fence>,
     warps: Vec<WarpClock>,
     words: Vec<Cell>,
     /// Words whose bytes have stamps of their own.
@@ -112,7 +126,10 @@ impl Races {
         Self {
             now: 1,
             base: 0,
+            first_agent: threads.next_multiple_of(32),
             num_actors: (threads.next_multiple_of(32) + agents) as usize,
+            agent_base: vec![0; agents as usize],
+            fences: vec![Fence::default(); threads as usize],
             warps,
             words: vec![Cell::default(); num_words],
             is_split: vec![false; num_words],
@@ -120,13 +137,61 @@ impl Races {
         }
     }
 
-    /// A barrier of the whole block: everyone knows everything. Also what lies between two blocks.
+    /// The number of an agent among the actors.
+    pub fn agent(&self, index: u32) -> u32 {
+        self.first_agent + index
+    }
+
+    /// A barrier of the whole block: every thread knows what every thread did, and what any knew of the agents.
     pub fn sync_block(&mut self) {
         self.base = self.now;
         for warp in &mut self.warps {
+            for lane in 0..32 {
+                if let Some(known) = warp.foreign.of(lane) {
+                    raise(&mut self.agent_base, &known[self.first_agent as usize..]);
+                }
+            }
             *warp = WarpClock::default();
         }
         self.now += 1;
+    }
+
+    /// What lies between two blocks: nothing is remembered.
+    pub fn restart(&mut self) {
+        self.sync_block();
+        self.agent_base.fill(self.base);
+        self.fences.fill(Fence::default());
+    }
+
+    /// A thread orders what it knows of before its later asynchronous operations, and its own writes for everyone's.
+    pub fn fence_proxy(&mut self, actor: u32) {
+        let clock = &self.warps[actor as usize / 32];
+        let lane = actor as usize % 32;
+        self.fences[actor as usize] = Fence {
+            time: self.now,
+            base: self.base,
+            own_warp: std::array::from_fn(|other| self.known_lane(clock, lane, other)),
+            foreign: clock.foreign.of(lane).cloned(),
+        };
+        self.now += 1;
+    }
+
+    /// True if a write is visible to the asynchronous operations of `viewer`: the writer, or `viewer` after it learnt of
+    /// the write, has executed a fence between the proxies. Writes of agents are in that proxy already.
+    fn is_fenced(&self, write: Stamp, viewer: u32) -> bool {
+        let writer = write.actor();
+        if writer >= self.first_agent || write.time == 0 {
+            return true;
+        }
+        let own = &self.fences[viewer as usize];
+        let known_at_fence = if writer / 32 == viewer / 32 {
+            own.own_warp[writer as usize % 32]
+        } else {
+            own.foreign.as_ref().map_or(0, |known| known[writer as usize])
+        };
+        self.fences[writer as usize].time >= write.time
+            || (writer == viewer && own.time >= write.time)
+            || write.time <= known_at_fence.max(own.base)
     }
 
     /// The lanes of a mask wait for each other; `all` are those that the warp has.
@@ -134,7 +199,7 @@ impl Races {
         let (now, base) = (self.now, self.base);
         let clock = &mut self.warps[warp];
         if let Foreign::PerLane(lanes) = &mut clock.foreign {
-            let joined = join(lanes_of(mask).filter_map(|lane| lanes[lane].as_ref()), self.num_actors, base);
+            let joined = join(lanes_of(mask).filter_map(|lane| lanes[lane].as_ref()), self.num_actors);
             for lane in lanes_of(mask) {
                 lanes[lane] = Some(Rc::clone(&joined));
             }
@@ -185,7 +250,7 @@ impl Races {
         if vector.is_empty() {
             return;
         }
-        let (base, num_actors) = (self.base, self.num_actors);
+        let num_actors = self.num_actors;
         let clock = &mut self.warps[warp];
         match &mut clock.foreign {
             Foreign::Base if mask == all => clock.foreign = Foreign::Shared(Rc::new(vector.clone())),
@@ -199,7 +264,7 @@ impl Races {
                 let incoming = Rc::new(vector.clone());
                 for lane in lanes_of(mask) {
                     let known = lanes[lane].iter().chain([&incoming]);
-                    lanes[lane] = Some(join(known, num_actors, base));
+                    lanes[lane] = Some(join(known, num_actors));
                 }
                 clock.foreign = Foreign::PerLane(lanes);
             }
@@ -235,13 +300,19 @@ impl Races {
     /// True if an access happened before the next one of `actor`.
     #[inline]
     fn is_ordered(&self, stamp: Stamp, actor: u32) -> bool {
-        stamp.time <= self.base || stamp.actor() == actor || self.is_known(stamp, actor)
+        if stamp.time <= self.base && (stamp.actor() < self.first_agent || stamp.time == 0) {
+            return true;
+        }
+        stamp.actor() == actor || self.is_known(stamp, actor)
     }
 
     fn is_known(&self, stamp: Stamp, actor: u32) -> bool {
         let (warp, lane) = (actor as usize / 32, actor as usize % 32);
         let Some(clock) = self.warps.get(warp) else { return false };
         let other = stamp.actor() as usize;
+        if other >= self.first_agent as usize && stamp.time <= self.agent_base[other - self.first_agent as usize] {
+            return true;
+        }
         if other / 32 == warp {
             return stamp.time <= self.known_lane(clock, lane, other % 32);
         }
@@ -262,16 +333,39 @@ impl Races {
         self.visit(offset, size, |races, cell| races.write_cell(cell, stamp))
     }
 
-    /// The last writes of the bytes, as `keep` sees them.
-    pub fn last_writes(&mut self, offset: usize, size: usize, mut keep: impl FnMut(Stamp) -> bool) -> Option<Stamp> {
-        let mut found = None;
-        self.visit(offset, size, |_, cell| {
-            if found.is_none() && cell.write.time > 0 && keep(cell.write) {
-                found = Some(cell.write);
+    /// An asynchronous operation of thread `viewer` reads bytes, in the name of `agent`. The conflict, and the last write
+    /// that no fence makes visible to it.
+    pub fn read_by_agent(
+        &mut self,
+        (offset, size): (usize, usize),
+        viewer: u32,
+        agent: u32,
+        pc: u32,
+    ) -> (Option<Conflict>, Option<Stamp>) {
+        let (as_viewer, as_agent) = (Stamp::new(self.now, viewer, false, pc), Stamp::new(self.now, agent, false, pc));
+        let mut unfenced = None;
+        let conflict = self.visit(offset, size, |races, cell| {
+            if !races.is_fenced(cell.write, viewer) {
+                unfenced = unfenced.or(Some(cell.write));
             }
-            (cell, None)
+            let (mut cell, conflict) = races.read_cell(cell, as_viewer);
+            cell.read = as_agent;
+            (cell, conflict)
         });
-        found
+        (conflict, unfenced)
+    }
+
+    /// The clock of a lane's warp learns what an agent did up to `time`.
+    pub fn acquire_agent(&mut self, warp: usize, mask: u32, all: u32, (agent, time): (u32, u32)) {
+        let mut vector = vec![0; self.num_actors];
+        vector[agent as usize] = time;
+        self.acquire(warp, mask, all, &vector);
+    }
+
+    /// The logical time; what happens later has another.
+    pub fn tick(&mut self) -> u32 {
+        self.now += 1;
+        self.now - 1
     }
 
     /// Marks the bytes as written by `actor` now, without looking for conflicts.
@@ -364,8 +458,8 @@ fn raise(known: &mut [u32], by: &[u32]) {
     }
 }
 
-fn join<'v>(vectors: impl Iterator<Item = &'v Rc<Vector>>, num_actors: usize, base: u32) -> Rc<Vector> {
-    let mut joined = vec![base; num_actors];
+fn join<'v>(vectors: impl Iterator<Item = &'v Rc<Vector>>, num_actors: usize) -> Rc<Vector> {
+    let mut joined = vec![0; num_actors];
     for vector in vectors {
         raise(&mut joined, vector);
     }

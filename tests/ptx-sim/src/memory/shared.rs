@@ -26,7 +26,7 @@ impl SharedMemory {
     pub fn restart(&mut self) {
         self.state.fill(0);
         self.num_pending = 0;
-        self.races.sync_block();
+        self.races.restart();
     }
 
     pub fn size_bytes(&self) -> u64 {
@@ -38,6 +38,11 @@ impl SharedMemory {
         let mut value = [0; 8];
         value[..size].copy_from_slice(&self.bytes[offset..offset + size]);
         u64::from_le_bytes(value)
+    }
+
+    /// The 16 bytes at an offset.
+    pub fn block(&self, offset: usize) -> [u8; 16] {
+        std::array::from_fn(|at| self.bytes[offset + at])
     }
 
     #[inline]

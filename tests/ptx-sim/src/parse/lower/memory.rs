@@ -15,6 +15,7 @@ use crate::memory::LOCAL_WINDOW;
 use crate::memory::PARAM_WINDOW;
 use crate::memory::SHARED_WINDOW;
 use crate::parse::ast::RawOperand;
+use crate::parse::lower::asynchronous;
 use crate::parse::lower::decoder::Decoded;
 use crate::parse::lower::decoder::Decoder;
 use crate::parse::types::is_signed;
@@ -260,6 +261,12 @@ pub fn isspacep(mut d: Decoder<'_>) -> Decoded {
 pub fn copy_async(mut d: Decoder<'_>) -> Decoded {
     if !d.take("async") {
         return Err(d.unknown());
+    }
+    if d.take("bulk") {
+        return asynchronous::bulk_copy(d);
+    }
+    if d.take("mbarrier") {
+        return asynchronous::copy_arrive(d);
     }
     if d.take("commit_group") {
         return d.finish(Operation::CommitGroup, Class::AsyncCopy);
