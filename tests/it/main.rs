@@ -12,6 +12,10 @@ mod convert;
 mod convert_failures;
 mod convert_models;
 mod converting;
+#[cfg(target_os = "linux")]
+mod cuda_driver;
+#[cfg(target_os = "linux")]
+mod fake_cuda;
 mod files;
 mod formats_golden;
 mod layers;
