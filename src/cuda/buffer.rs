@@ -135,7 +135,8 @@ impl DeviceBuffer {
     }
 
     /// All of it.
-    pub(crate) fn region(&self) -> Region<'_> {
+    #[doc(hidden)]
+    pub fn region(&self) -> Region<'_> {
         // SAFETY: the buffer, which the region borrows, keeps the memory alive.
         unsafe { Region::new(self.ptr(), self.bytes()) }
     }
@@ -182,13 +183,15 @@ impl DeviceBuffer {
 
 /// Live device memory for as long as its lifetime says: what operations take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Region<'a> {
+pub struct Region<'a> {
     ptr: DevicePtr,
     bytes: usize,
     _memory: PhantomData<&'a ()>,
 }
 
 impl Region<'_> {
+    /// `bytes` bytes at `ptr`.
+    ///
     /// # Safety
     /// `ptr..ptr + bytes` stays allocated for the lifetime chosen.
     pub unsafe fn new(ptr: DevicePtr, bytes: usize) -> Self {

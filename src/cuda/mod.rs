@@ -14,6 +14,8 @@ mod fatbins;
 mod inventory;
 #[doc(hidden)]
 pub mod kernels;
+#[doc(hidden)]
+pub mod ops;
 mod prepared;
 mod quantize;
 #[cfg(feature = "cuda")]
@@ -21,6 +23,8 @@ mod real;
 mod workspace;
 
 pub use buffer::DeviceBuffer;
+#[doc(hidden)]
+pub use buffer::Region;
 /// The cudarc that this crate uses, for callers who share streams and memory with it.
 #[cfg(feature = "cuda")]
 pub use cudarc;

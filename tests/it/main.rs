@@ -1,6 +1,8 @@
 //! Tests of the public API: one executable, a module per subject.
 
 mod architecture;
+#[cfg(feature = "cuda")]
+mod built;
 mod checkpoint_bnb;
 mod checkpoint_bnb_malformed;
 mod checkpoint_malformed;
@@ -14,10 +16,20 @@ mod convert_models;
 mod converting;
 #[cfg(target_os = "linux")]
 mod cuda_driver;
+#[cfg(feature = "cuda")]
+mod cuda_kernels;
 #[cfg(target_os = "linux")]
 mod fake_cuda;
 mod files;
 mod formats_golden;
+#[cfg(feature = "buildtime-bindgen")]
+mod kernel_args;
+#[cfg(feature = "cuda")]
+mod kernel_text;
+#[cfg(feature = "cuda")]
+mod kernels_static;
 mod layers;
+#[cfg(feature = "cuda")]
+mod simulator;
 mod support;
 mod tolerance;

@@ -10,9 +10,10 @@ use lowbit::values::OwnedValues;
 use safetensors::Dtype;
 use safetensors::SafeTensors;
 
-/// A file below `tests/data`.
+/// A file below `tests/data`, or below LOWBIT_TEST_DATA where this executable runs on another machine.
 pub fn data(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
+    let here = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    std::env::var_os("LOWBIT_TEST_DATA").map_or_else(here, PathBuf::from).join(path)
 }
 
 /// Every backend of this machine.
@@ -22,6 +23,7 @@ pub fn devices() -> Vec<Device> {
 
 /// The GPU of this machine, for tests that need one. Without, they say so and are skipped; with REQUIRE_CUDA=1 that is a
 /// failure, so that a run on a GPU cannot pass empty.
+#[cfg(feature = "cuda")]
 pub fn gpu() -> Option<Device> {
     gpu_of(Device::cuda(0), std::env::var("REQUIRE_CUDA").is_ok_and(|value| value == "1"))
 }

@@ -39,8 +39,8 @@ pub struct Modules {
 struct Loaded {
     /// By stem.
     modules: HashMap<&'static str, Handle<CUmodule>>,
-    /// By symbol.
-    functions: HashMap<&'static str, Handle<CUfunction>>,
+    /// By stem and symbol.
+    functions: HashMap<(&'static str, &'static str), Handle<CUfunction>>,
 }
 
 /// A handle of the driver's, which may be used from any thread.
@@ -77,7 +77,8 @@ impl Modules {
     /// Those of [`Driver::load`](crate::cuda::Driver::load).
     pub fn function(&self, kernel: &'static Kernel, limits: &Limits) -> Result<CUfunction, CudaError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(function) = loaded.functions.get(kernel.symbol) {
+        let key = (kernel.file, kernel.symbol);
+        if let Some(function) = loaded.functions.get(&key) {
             return Ok(function.0);
         }
         let fatbin = self.images.find(kernel.file)?;
@@ -93,7 +94,7 @@ impl Modules {
             }
         };
         let function = self.prepare(kernel, limits, module)?;
-        loaded.functions.insert(kernel.symbol, Handle(function));
+        loaded.functions.insert(key, Handle(function));
         Ok(function)
     }
 
