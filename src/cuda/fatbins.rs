@@ -4,6 +4,7 @@
 use crate::error::CudaError;
 
 /// One file of `cuda/`, compiled.
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "only the driver reads it"))]
 pub struct Fatbin {
     /// The name of the file, without `.cu`.
     pub stem: &'static str,

@@ -140,7 +140,16 @@ mod tool {
         assert_eq!(gpus[0]["error"].is_null(), json["cuda_kernels"]["missing"].is_null());
 
         let shown = devices(folder.path(), &[], &[("FAKE_CAPABILITY", "75")]);
-        for part in ["NVIDIA driver: CUDA 13.0", "cuBLASLt: 13.1.0 at /", "Fake GPU 0", "| 7.5", "80.00 GB", "132"] {
+        for part in [
+            "NVIDIA driver: CUDA 13.0",
+            "cuBLASLt: 13.1.0 at /",
+            "Fake GPU 0",
+            " 7.5 |",
+            "80.00 GB",
+            "132",
+            "50 MiB",
+            "227 KiB",
+        ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert!(shown.contains("GPU 0 cannot be used: Fake GPU 0 has compute capability 7.5"), "{shown}");
