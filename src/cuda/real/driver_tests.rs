@@ -270,6 +270,12 @@ in_child!(a_callers_slices_are_used_without_a_copy, child_slices, [[("FAKE_COUNT
     assert_eq!(ours.clone_dtoh(&copy).unwrap(), [1.0, 2.0, 3.0]);
     assert_eq!(fake.seen("allocations"), allocations + 1);
 
+    // Where a buffer goes, the slice's stream waits for ours before it may free the memory.
+    let buffer = DeviceBuffer::wrap_cuda_slice(&device, Arc::clone(&shared)).unwrap();
+    let waits = fake.seen("waits");
+    drop(buffer);
+    assert_eq!(fake.seen("waits"), waits + 1);
+
     // Memory of ours goes to the caller without a copy when nobody else has it.
     let buffer = DeviceBuffer::upload(&device, bytemuck::cast_slice(&[f16::ONE; 6])).unwrap();
     let (clone, allocations) = (buffer.clone(), fake.seen("allocations"));
