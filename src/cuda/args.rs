@@ -2,7 +2,7 @@
 
 /// Arguments of `gemm_dense`, all of its kernels. Sizes in elements, matrices row-major.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct GemmDenseArgs {
     /// [M, K]
     pub x: u64,
@@ -23,3 +23,19 @@ pub struct GemmDenseArgs {
     /// 1: N is a multiple of 4 and y aligned to four of its elements
     pub whole_fours: u32,
 }
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmDenseArgs"][::core::mem::size_of::<GemmDenseArgs>() - 64usize];
+    ["Alignment of GemmDenseArgs"][::core::mem::align_of::<GemmDenseArgs>() - 8usize];
+    ["Offset of field: GemmDenseArgs::x"][::core::mem::offset_of!(GemmDenseArgs, x) - 0usize];
+    ["Offset of field: GemmDenseArgs::w"][::core::mem::offset_of!(GemmDenseArgs, w) - 8usize];
+    ["Offset of field: GemmDenseArgs::bias"][::core::mem::offset_of!(GemmDenseArgs, bias) - 16usize];
+    ["Offset of field: GemmDenseArgs::y"][::core::mem::offset_of!(GemmDenseArgs, y) - 24usize];
+    ["Offset of field: GemmDenseArgs::partials"][::core::mem::offset_of!(GemmDenseArgs, partials) - 32usize];
+    ["Offset of field: GemmDenseArgs::m"][::core::mem::offset_of!(GemmDenseArgs, m) - 40usize];
+    ["Offset of field: GemmDenseArgs::n"][::core::mem::offset_of!(GemmDenseArgs, n) - 44usize];
+    ["Offset of field: GemmDenseArgs::k"][::core::mem::offset_of!(GemmDenseArgs, k) - 48usize];
+    ["Offset of field: GemmDenseArgs::k_per_split"][::core::mem::offset_of!(GemmDenseArgs, k_per_split) - 52usize];
+    ["Offset of field: GemmDenseArgs::splits"][::core::mem::offset_of!(GemmDenseArgs, splits) - 56usize];
+    ["Offset of field: GemmDenseArgs::whole_fours"][::core::mem::offset_of!(GemmDenseArgs, whole_fours) - 60usize];
+};
