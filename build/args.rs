@@ -66,11 +66,13 @@ fn structs() -> Result<String, String> {
         .clang_args(compiler_headers())
         .allowlist_file(".*args\\.h")
         .disable_header_comment()
-        .raw_line(format!("// Made from {HEADER} by `make args`."))
+        .raw_line(format!("// Made by bindgen from {HEADER}; `make args` writes it."))
         .use_core()
         .default_enum_style(bindgen::EnumVariation::Consts)
         .layout_tests(true)
-        .formatter(bindgen::Formatter::Prettyplease);
+        .parse_callbacks(Box::new(PlainData))
+        .formatter(bindgen::Formatter::Rustfmt)
+        .rustfmt_configuration_file(Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("rustfmt.toml")));
     // Without libclang bindgen panics.
     let quiet = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -80,7 +82,26 @@ fn structs() -> Result<String, String> {
         Ok(message) => message.to_string(),
         Err(_) => "bindgen panicked".to_string(),
     })?;
-    made.map(|bindings| bindings.to_string()).map_err(|e| e.to_string())
+    let text = made.map_err(|e| e.to_string())?.to_string();
+    let lines = text.trim_end().lines();
+    Ok(lines.map(|line| doc_comment(line).unwrap_or_else(|| line.replace(" :: ", "::")) + "\n").collect())
+}
+
+/// Has every struct derive `bytemuck::Pod`, which refuses padding.
+#[derive(Debug)]
+struct PlainData;
+
+impl bindgen::callbacks::ParseCallbacks for PlainData {
+    fn add_derives(&self, _: &bindgen::callbacks::DeriveInfo<'_>) -> Vec<String> {
+        vec!["bytemuck::Pod".to_string(), "bytemuck::Zeroable".to_string()]
+    }
+}
+
+/// `/// text` for `#[doc = " text"]`.
+fn doc_comment(line: &str) -> Option<String> {
+    let (indent, rest) = line.split_once("#[doc = \"")?;
+    let text = rest.strip_suffix("\"]")?.trim_start_matches('<').replace("\\\"", "\"");
+    Some(format!("{indent}///{text}"))
 }
 
 /// Where the C compiler has `stddef.h`: a libclang from PyPI brings none.

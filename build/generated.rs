@@ -93,6 +93,7 @@ fn tests(outcome: &Outcome, required: bool) -> String {
     for Compiled { stem, arch, cubin, log, .. } in &outcome.compiled {
         writeln!(text, "    ({stem:?}, {arch:?}, {cubin:?}, include_str!({log:?})),").unwrap();
     }
+    let bytes = outcome.fatbins.iter().filter_map(|f| fs::metadata(&f.path).ok()).map(|m| m.len()).sum::<u64>();
     let toolkit_bin = outcome.toolkit_bin.as_ref().map(|bin| bin.display().to_string());
     let reason =
         outcome.missing.as_deref().or(outcome.compiled.is_empty().then_some("the kernels were compiled elsewhere"));
@@ -101,10 +102,11 @@ fn tests(outcome: &Outcome, required: bool) -> String {
         "];\n/// The folder of the toolkit's programs.\npub const TOOLKIT_BIN: Option<&str> = {toolkit_bin:?};"
     )
     .unwrap();
+    writeln!(text, "/// Size of all fatbins together.\npub static FATBIN_BYTES: u64 = {bytes};").unwrap();
     writeln!(text, "/// Why the lists are empty.\npub const NO_PTX: Option<&str> = {reason:?};").unwrap();
     writeln!(
         text,
-        "/// Whether the build was told that kernels must be there.\npub const REQUIRED: bool = {required};"
+        "/// Whether the build was told that kernels must be there.\npub static REQUIRED: bool = {required};"
     )
     .unwrap();
     text

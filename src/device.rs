@@ -1,7 +1,12 @@
 //! [`Device`]: where a layer's weights live and its products are computed.
 
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
 use crate::cpu::Isa;
 use crate::cuda::CudaDevice;
+#[cfg(feature = "cuda")]
+use crate::cuda::cudarc::driver::CudaStream;
 use crate::error::CudaError;
 use crate::error::Error;
 use crate::error::Result;
@@ -42,6 +47,15 @@ impl Device {
     /// A case of [`CudaError`] for each thing that can be missing: the feature `cuda`, the driver, a device, kernels.
     pub fn cuda(index: usize) -> Result<Self> {
         Ok(Self::Cuda(CudaDevice::new(index)?))
+    }
+
+    /// A caller's cudarc stream: see [`CudaDevice::from_cudarc_stream`].
+    ///
+    /// # Errors
+    /// As [`Device::cuda`].
+    #[cfg(feature = "cuda")]
+    pub fn from_cudarc_stream(stream: Arc<CudaStream>) -> Result<Self> {
+        Ok(Self::Cuda(CudaDevice::from_cudarc_stream(stream)?))
     }
 
     /// The name used in messages.

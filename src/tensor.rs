@@ -1,7 +1,12 @@
 //! [`Tensor`]: row-major activations and dense weights in f32, f16 or bf16, on the CPU or a GPU.
 
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
 use crate::cuda::CudaDevice;
 use crate::cuda::DeviceBuffer;
+#[cfg(feature = "cuda")]
+use crate::cuda::cudarc::driver::CudaSlice;
 use crate::device::Device;
 use crate::error::Error;
 use crate::error::Result;
@@ -66,6 +71,49 @@ impl Tensor {
         let bytes = num_values(shape)? * dtype.size_bytes();
         check_len(bytes, buffer.bytes(), shape)?;
         Ok(Self { shape: shape.to_vec(), data: Data::Cuda(dtype, buffer) })
+    }
+
+    /// Takes a caller's cudarc slice, or a share of one (`Arc`), as a row-major array of `shape`, without a copy:
+    /// [`DeviceBuffer::wrap_cuda_slice`] says how the two streams are ordered.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `slice` does not have as many elements as `shape`; those of
+    /// [`DeviceBuffer::wrap_cuda_slice`], also for the CPU.
+    #[cfg(feature = "cuda")]
+    pub fn wrap_cuda_slice<E: Element>(
+        slice: impl Into<Arc<CudaSlice<E>>>,
+        shape: &[usize],
+        device: &Device,
+    ) -> Result<Self> {
+        let slice = slice.into();
+        check_len(num_values(shape)?, slice.len(), shape)?;
+        let Device::Cuda(device) = device else {
+            let found = format!("CUDA device {}", slice.ordinal());
+            return Err(Error::WrongDevice { what: "CudaSlice", expected: device.name().into(), found });
+        };
+        Self::from_device_buffer(DeviceBuffer::wrap_cuda_slice(device, slice)?, E::DTYPE, shape)
+    }
+
+    /// The values of a tensor on a GPU as a cudarc slice: [`DeviceBuffer::into_cuda_slice`] says when that takes a copy.
+    ///
+    /// # Errors
+    /// [`Error::WrongDevice`] for a tensor on the CPU; [`Error::Unsupported`] for another type than `E`; those of
+    /// [`DeviceBuffer::into_cuda_slice`].
+    #[cfg(feature = "cuda")]
+    pub fn into_cuda_slice<E: Element>(self) -> Result<CudaSlice<E>> {
+        match self.data {
+            Data::Cuda(dtype, buffer) if dtype == E::DTYPE => buffer.into_cuda_slice(),
+            Data::Cuda(dtype, buffer) => Err(Error::Unsupported {
+                op: "sharing memory with cudarc",
+                subject: format!("a tensor of {dtype} as {}", E::DTYPE),
+                device: buffer.device().name().into(),
+                rule: "the types must be the same".into(),
+            }),
+            Data::Host(_) => {
+                let (expected, found) = ("a CUDA device".into(), Device::cpu().name().into());
+                Err(Error::WrongDevice { what: "tensor", expected, found })
+            }
+        }
     }
 
     /// The device memory of a tensor on a GPU.

@@ -55,6 +55,13 @@ __device__ __forceinline__ void ldmatrix_x2(uint32_t (&tiles)[2], uint32_t row_a
                  : "memory");
 }
 
+// 16 bytes to shared memory.
+__device__ __forceinline__ void store_shared_16(uint32_t to, const uint32_t (&words)[4]) {
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(words[0]), "r"(words[1]), "r"(words[2]),
+                 "r"(words[3])
+                 : "memory");
+}
+
 // 16 bytes that are read once: not kept in L1.
 __device__ __forceinline__ uint4 load_streaming_16(const void *from) {
     uint4 v;

@@ -135,9 +135,44 @@ impl DeviceBuffer {
     }
 
     /// All of it.
-    pub(crate) fn region(&self) -> Region<'_> {
+    #[doc(hidden)]
+    pub fn region(&self) -> Region<'_> {
         // SAFETY: the buffer, which the region borrows, keeps the memory alive.
         unsafe { Region::new(self.ptr(), self.bytes()) }
+    }
+
+    /// What keeps the memory alive, when that is a `T` and this is the only handle.
+    ///
+    /// # Errors
+    /// The buffer as it was.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn take_foreign<T: Any>(mut self) -> std::result::Result<Box<T>, Self> {
+        let taken = Arc::get_mut(&mut self.owner).and_then(|owner| match owner.foreign.take()?.downcast() {
+            Ok(kept) => {
+                owner.bytes = 0;
+                Some(kept)
+            }
+            Err(other) => {
+                owner.foreign = Some(other);
+                None
+            }
+        });
+        taken.ok_or(self)
+    }
+
+    /// The address of memory of its own, given up to the caller, when this is the only handle.
+    ///
+    /// # Errors
+    /// The buffer as it was.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn into_ptr(mut self) -> std::result::Result<DevicePtr, Self> {
+        match Arc::get_mut(&mut self.owner) {
+            Some(owner) if owner.foreign.is_none() => {
+                owner.bytes = 0;
+                Ok(owner.ptr)
+            }
+            _ => Err(self),
+        }
     }
 
     /// Whether this is the only handle to the memory, so that writing it surprises nobody.
@@ -148,13 +183,15 @@ impl DeviceBuffer {
 
 /// Live device memory for as long as its lifetime says: what operations take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Region<'a> {
+pub struct Region<'a> {
     ptr: DevicePtr,
     bytes: usize,
     _memory: PhantomData<&'a ()>,
 }
 
 impl Region<'_> {
+    /// `bytes` bytes at `ptr`.
+    ///
     /// # Safety
     /// `ptr..ptr + bytes` stays allocated for the lifetime chosen.
     pub unsafe fn new(ptr: DevicePtr, bytes: usize) -> Self {

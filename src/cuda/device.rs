@@ -12,7 +12,6 @@ use crate::cuda::driver::Limits;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::workspace::Lease;
 use crate::cuda::workspace::Workspace;
-use crate::error::CudaError;
 use crate::error::Result;
 
 /// One stream of one GPU and its workspace. Clones are the same stream; another stream is another device.
@@ -40,10 +39,15 @@ impl CudaDevice {
     /// A new stream of device `index`.
     ///
     /// # Errors
-    /// A case of [`CudaError`] for each thing that can be missing.
+    /// A case of [`CudaError`](crate::error::CudaError) for each thing that can be missing.
     pub fn new(index: usize) -> Result<Self> {
-        let _ = index;
-        Err(CudaError::NotBuilt.into())
+        #[cfg(feature = "cuda")]
+        return Ok(Self::from_driver(Arc::new(crate::cuda::real::CudarcDriver::open(index)?)));
+        #[cfg(not(feature = "cuda"))]
+        {
+            let _ = index;
+            Err(crate::error::CudaError::NotBuilt.into())
+        }
     }
 
     /// Its name and compute capability, for messages.

@@ -3,6 +3,7 @@
 //! Two implementations: cudarc (`cuda/real`), and a simulator in the tests that executes the kernels' PTX.
 #![allow(unsafe_code)]
 
+use std::any::Any;
 use std::fmt;
 
 use crate::cuda::kernels::Kernel;
@@ -71,7 +72,7 @@ pub struct DenseProduct {
 /// Of the unsafe methods: every address range handed over lies within live allocations of this driver (or within memory of
 /// this device that the caller keeps alive), is not written by the host or another stream meanwhile, and a kernel's
 /// arguments describe such ranges.
-pub trait Driver: fmt::Debug + Send + Sync {
+pub trait Driver: Any + fmt::Debug + Send + Sync {
     /// What the device has.
     fn limits(&self) -> &Limits;
 

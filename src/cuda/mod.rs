@@ -10,17 +10,31 @@ mod buffer;
 mod device;
 #[doc(hidden)]
 pub mod driver;
+mod fatbins;
+mod inventory;
 #[doc(hidden)]
 pub mod kernels;
-mod ops;
+#[doc(hidden)]
+pub mod ops;
 mod prepared;
 mod quantize;
+#[cfg(feature = "cuda")]
+mod real;
 mod workspace;
 
 pub use buffer::DeviceBuffer;
+#[doc(hidden)]
+pub use buffer::Region;
+/// The cudarc that this crate uses, for callers who share streams and memory with it.
+#[cfg(feature = "cuda")]
+pub use cudarc;
 pub use device::CudaDevice;
 pub use driver::Driver;
 pub use driver::Limits;
+pub use inventory::DenseLibrary;
+pub use inventory::Gpu;
+pub use inventory::Inventory;
+pub use inventory::KernelsInBuild;
 pub use prepared::Prepared;
 pub use quantize::quantize;
 pub use quantize::quantize_rows;

@@ -22,7 +22,10 @@ pub enum CudaError {
         count: usize,
     },
     /// The driver is older than the kernels.
-    #[error("the NVIDIA driver supports CUDA {}, these kernels need {}: update the driver", version(*.found), version(*.need))]
+    #[error(
+        "the NVIDIA driver supports CUDA {}, these kernels need {}: update the driver{}",
+        version(*.found), version(*.need), release(*.need)
+    )]
     DriverTooOld {
         /// The CUDA version of the driver: 1000 × major + 10 × minor.
         found: u32,
@@ -76,6 +79,12 @@ pub enum CudaError {
         /// Bytes needed.
         need: usize,
     },
+    /// Something that cannot be part of a CUDA graph was asked for while one is being captured.
+    #[error("{what} cannot be captured in a CUDA graph: do it before capturing")]
+    InCapture {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// A kernel could not be launched.
     #[error("launching {kernel} (grid {grid:?}, {threads} threads, {shared_bytes} bytes of shared memory): {reason}")]
     Launch {
@@ -105,6 +114,16 @@ fn version(number: u32) -> String {
     format!("{}.{}", number / 1000, number % 1000 / 10)
 }
 
+/// The driver that brought a CUDA version, as its packages are numbered.
+/// Source: CUDA Toolkit release notes, minimum driver for minor version compatibility.
+fn release(number: u32) -> &'static str {
+    match number {
+        12_000 => " to 525 or later",
+        13_000 => " to 580 or later",
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,7 +131,10 @@ mod tests {
     #[test]
     fn versions_and_capabilities_are_spelled_out() {
         let old = CudaError::DriverTooOld { found: 12040, need: 13000 };
-        assert!(old.to_string().contains("supports CUDA 12.4, these kernels need 13.0"), "{old}");
+        assert!(
+            old.to_string().contains("supports CUDA 12.4, these kernels need 13.0: update the driver to 580 or later"),
+            "{old}"
+        );
         let small = CudaError::DeviceTooOld { device: "T4".into(), capability: 75 };
         assert!(small.to_string().contains("capability 7.5"), "{small}");
     }

@@ -35,6 +35,9 @@ const MAY_BE_UNSAFE: &[&str] = &["cpu", "cuda"];
 /// Files that may name CPU intrinsics.
 const INTRINSICS: &str = "cpu/arch/";
 
+/// Files that may name cudarc and libloading: the conversions from and to a caller's memory besides the driver.
+const DRIVER: &[&str] = &["cuda/", "device.rs", "tensor.rs"];
+
 /// Every file of `src/` with its path from there and its text without comments.
 fn sources() -> Vec<(String, String)> {
     fn walk(dir: &Path, root: &Path, out: &mut Vec<(String, String)>) {
@@ -85,6 +88,10 @@ fn complaints(file: &str, code: &str) -> Vec<String> {
     if code.contains("unsafe") && !MAY_BE_UNSAFE.contains(&module) {
         found.push(format!("{file}: unsafe code is not allowed here"));
     }
+    let names_driver = code.contains("cudarc::") || code.contains("libloading");
+    if names_driver && !DRIVER.iter().any(|allowed| file.starts_with(allowed)) {
+        found.push(format!("{file}: cudarc and libloading belong in {}", DRIVER[0]));
+    }
     if code.contains("std::arch") && !file.starts_with(INTRINSICS) {
         found.push(format!("{file}: intrinsics belong in {INTRINSICS}"));
     }
@@ -120,5 +127,7 @@ fn a_planted_violation_is_found() {
     assert_eq!(complaints("formats/x.rs", "use crate::shape::MatShape;"), Vec::<String>::new());
     assert_eq!(complaints("formats/x.rs", "use crate::cpu::Isa;").len(), 1);
     assert_eq!(complaints("layers/x.rs", "unsafe { std::arch::x() }").len(), 2);
+    assert_eq!(complaints("layers/x.rs", "use cudarc::driver::CudaSlice;").len(), 1);
+    assert_eq!(complaints("cuda/real/x.rs", "use cudarc::driver::CudaSlice;"), Vec::<String>::new());
     assert_eq!(complaints("news.rs", "").len(), 1);
 }

@@ -1,6 +1,8 @@
 //! Tests of the public API: one executable, a module per subject.
 
 mod architecture;
+#[cfg(feature = "cuda")]
+mod built;
 mod checkpoint_bnb;
 mod checkpoint_bnb_malformed;
 mod checkpoint_malformed;
@@ -12,8 +14,18 @@ mod convert;
 mod convert_failures;
 mod convert_models;
 mod converting;
+#[cfg(feature = "cuda")]
+mod cuda_kernels;
 mod files;
 mod formats_golden;
+#[cfg(feature = "buildtime-bindgen")]
+mod kernel_args;
+#[cfg(feature = "cuda")]
+mod kernel_text;
+#[cfg(feature = "cuda")]
+mod kernels_static;
 mod layers;
+#[cfg(feature = "cuda")]
+mod simulator;
 mod support;
 mod tolerance;

@@ -10,9 +10,10 @@ use lowbit::values::OwnedValues;
 use safetensors::Dtype;
 use safetensors::SafeTensors;
 
-/// A file below `tests/data`.
+/// A file below `tests/data`, or below LOWBIT_TEST_DATA where this executable runs on another machine.
 pub fn data(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
+    let here = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    std::env::var_os("LOWBIT_TEST_DATA").map_or_else(here, PathBuf::from).join(path)
 }
 
 /// Every backend of this machine.
@@ -83,4 +84,17 @@ pub fn same_bits(what: &str, expected: &[f32], found: &[f32]) -> Result<(), Stri
         let i = expected.iter().zip(found).position(|(e, f)| e.to_bits() != f.to_bits()).unwrap_or(0);
         format!("{e} ({:?}, expected {:?})", found.get(i), expected.get(i))
     })
+}
+
+/// The first GPU, where there is one. With `REQUIRE_CUDA=1` its absence is a failure.
+#[cfg(feature = "cuda")]
+pub fn gpu() -> Option<Device> {
+    match Device::cuda(0) {
+        Ok(device) => Some(device),
+        Err(e) if std::env::var_os("REQUIRE_CUDA").is_some() => panic!("REQUIRE_CUDA is set: {e}"),
+        Err(e) => {
+            println!("skipped: no device: {e}");
+            None
+        }
+    }
 }

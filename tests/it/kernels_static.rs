@@ -1,0 +1,238 @@
+//! The compiled kernels, held to what they promise, without a GPU: every file of `cuda/` for every architecture.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use lowbit::cuda::kernels::KERNELS;
+
+use crate::built;
+use crate::kernel_text;
+use crate::kernel_text::Entry;
+
+#[allow(dead_code)]
+#[path = "../../build/source.rs"]
+mod source;
+
+/// A matrix instruction that a kernel is written for.
+struct Promise {
+    /// The beginning of the names of the kernels.
+    kernels: &'static str,
+    /// The architectures that have it.
+    archs: &'static [&'static str],
+    /// In SASS, without its types.
+    instruction: &'static str,
+}
+
+const PROMISES: &[Promise] = &[];
+
+fn folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/cuda"))
+}
+
+fn assert_none(found: &[String]) {
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn every_file_names_its_architectures_and_is_compiled_for_them() {
+    for source in source::all(folder(), &[]).unwrap() {
+        // A toolkit may know fewer, LOWBIT_CUDA_ARCHS may ask for fewer; CI's knows all.
+        for arch in source.archs.iter().chain(&source.test_archs).filter(|_| built::REQUIRED && built::present()) {
+            let is_there = built::PTX.iter().any(|(stem, a, _)| *stem == source.stem && a == arch);
+            assert!(is_there, "cuda/{}.cu is not compiled for {arch}", source.stem);
+        }
+    }
+}
+
+#[test]
+fn compilers_do_not_complain() {
+    if !built::present() {
+        return;
+    }
+    let mut found = Vec::new();
+    for (stem, arch, _, log) in built::CUBINS {
+        found.extend(kernel_text::log_complaints(log).into_iter().map(|line| format!("{stem}, {arch}: {line}")));
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn registers_fit_the_launch_bounds() {
+    if !built::present() {
+        return;
+    }
+    let mut found = Vec::new();
+    for ((stem, arch, ptx), (_, _, _, log)) in built::PTX.iter().zip(built::CUBINS) {
+        let used = kernel_text::registers(log);
+        for entry in kernel_text::entries(ptx) {
+            let complaint = match used.iter().find(|(name, _)| *name == entry.name) {
+                Some((_, registers)) => kernel_text::register_complaint(&entry, *registers),
+                None => Some(format!("ptxas says nothing of {}", entry.name)),
+            };
+            found.extend(complaint.map(|complaint| format!("{stem}, {arch}: {complaint}")));
+        }
+    }
+    assert_none(&found);
+}
+
+/// What the table of kernels gets wrong about the entries of one file for one architecture.
+fn table_complaints(stem: &str, arch: &str, entries: &[Entry]) -> Vec<String> {
+    let mut found = Vec::new();
+    for Entry { name, max_threads, param_bytes, .. } in entries {
+        let Some(kernel) = KERNELS.iter().find(|k| k.symbol == name && k.file == stem) else {
+            found.push(format!("cuda/{stem}.cu has {name}, the table of kernels has not"));
+            continue;
+        };
+        if *max_threads != Some(kernel.threads) {
+            found.push(format!("{name}: launch bounds {max_threads:?}, {} threads in the table", kernel.threads));
+        }
+        if *param_bytes != kernel.args_bytes {
+            found.push(format!("{name}: {param_bytes} bytes of arguments, {} in the table", kernel.args_bytes));
+        }
+    }
+    for kernel in KERNELS.iter().filter(|k| k.file == stem) {
+        let reaches = source::arch_number(arch) >= kernel.min_capability;
+        if reaches && !entries.iter().any(|entry| entry.name == kernel.symbol) {
+            found.push(format!("{}: in the table of kernels, but not in cuda/{stem}.cu for {arch}", kernel.symbol));
+        }
+    }
+    found
+}
+
+#[test]
+fn table_of_kernels_is_what_the_files_have() {
+    if !built::present() {
+        return;
+    }
+    let complaints = |(stem, arch, ptx): &(&str, &str, &str)| table_complaints(stem, arch, &kernel_text::entries(ptx));
+    assert_none(&built::PTX.iter().flat_map(complaints).collect::<Vec<_>>());
+    for kernel in KERNELS {
+        assert!(folder().join(format!("{}.cu", kernel.file)).is_file(), "there is no cuda/{}.cu", kernel.file);
+    }
+}
+
+#[test]
+fn a_kernel_that_the_table_lacks_is_found() {
+    let stray = Entry { name: "stray".to_string(), max_threads: Some(32), min_blocks: 1, param_bytes: 8 };
+    assert_eq!(table_complaints("no_such_file", "80", &[stray]).len(), 1);
+}
+
+/// What is wrong with the machine code of one function.
+fn code_complaints(promises: &[Promise], name: &str, arch: &str, instructions: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let local = kernel_text::local_memory(instructions);
+    if !local.is_empty() {
+        found.push(format!("{name}, {arch}: {} accesses to local memory, such as {}", local.len(), local[0]));
+    }
+    for Promise { kernels, archs, instruction } in promises {
+        if name.starts_with(kernels) && archs.contains(&arch) && !kernel_text::has(instructions, instruction) {
+            found.push(format!("{name}, {arch}: no {instruction}"));
+        }
+    }
+    found
+}
+
+/// What nvdisasm prints of a cubin; `None` where the toolkit has none.
+fn disassembly(cubin: &str) -> Option<String> {
+    let nvdisasm = Path::new(built::TOOLKIT_BIN?).join(format!("nvdisasm{}", std::env::consts::EXE_SUFFIX));
+    let output = nvdisasm.is_file().then(|| Command::new(nvdisasm).args(["-c", cubin]).output().unwrap())?;
+    assert!(output.status.success(), "{cubin}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn machine_code_has_the_promised_instructions_and_no_local_memory() {
+    if !built::present() {
+        return;
+    }
+    let (mut found, mut kernels) = (Vec::new(), Vec::new());
+    for (_, arch, cubin, _) in built::CUBINS {
+        let Some(text) = disassembly(cubin) else {
+            assert!(!built::REQUIRED, "LOWBIT_KERNELS=require, but the toolkit has no nvdisasm");
+            println!("skipped: the toolkit has no nvdisasm");
+            return;
+        };
+        for (name, instructions) in kernel_text::instructions(&text) {
+            found.extend(code_complaints(PROMISES, &name, arch, &instructions));
+            kernels.push((name, *arch));
+        }
+    }
+    assert!(!kernels.is_empty(), "no function in any cubin");
+    for Promise { kernels: prefix, archs, .. } in PROMISES {
+        for arch in archs.iter().filter(|_| built::REQUIRED) {
+            let is_there = kernels.iter().any(|(name, a)| name.starts_with(prefix) && a == arch);
+            assert!(is_there, "a promise about {prefix} on {arch}, which is not compiled");
+        }
+    }
+    println!("{} kernels disassembled", kernels.len());
+    assert_none(&found);
+}
+
+#[test]
+fn a_broken_promise_is_found() {
+    let promises = [Promise { kernels: "gemm_", archs: &["80"], instruction: "HMMA.16816" }];
+    assert!(code_complaints(&promises, "gemm_x", "80", &["LDC", "HMMA.16816.F32"]).is_empty());
+    assert!(code_complaints(&promises, "gemm_x", "120", &["LDC"]).is_empty());
+    assert_eq!(code_complaints(&promises, "gemm_x", "80", &["LDC", "HMMA.1688.F32"]).len(), 1);
+    assert_eq!(code_complaints(&promises, "gemm_x", "80", &["HMMA.16816.F32", "STL"]).len(), 1);
+}
+
+#[test]
+fn fatbins_are_small() {
+    assert!(built::FATBIN_BYTES <= 6 << 20, "{} bytes of fatbins, 6 MiB at most", built::FATBIN_BYTES);
+}
+
+#[test]
+fn a_file_without_architectures_is_found() {
+    let ok = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
+    assert_eq!(source::architectures("// archs: 80 90a\n").unwrap(), (ok(&["80", "90a"]), ok(&[])));
+    assert_eq!(source::architectures("// archs: 80\n// test archs: 90a\n").unwrap(), (ok(&["80"]), ok(&["90a"])));
+    for bad in ["", "\n// archs: 80\n", "// archs:\n", "// archs: eighty\n", "// archs: sm_80\n", "// archs: 80 90b\n"]
+    {
+        assert!(source::architectures(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_changed_header_changes_the_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let hash = || source::all(folder.path(), &[folder.path()]).unwrap()[0].hash.text();
+    write("k.cu", "// archs: 80\n#include \"a.cuh\"\n#include <stdint.h>\n");
+    write("a.cuh", "#pragma once\n  # include <b.cuh>\n");
+    write("b.cuh", "1");
+    let first = hash();
+    assert_eq!(first, hash());
+    write("b.cuh", "2");
+    assert_ne!(first, hash());
+    write("b.cuh", "1");
+    write("unrelated.cuh", "1");
+    assert_eq!(first, hash());
+}
+
+/// The values of one table in `tables.cuh`: the lines after `#define NAME`, as bits.
+fn table(header: &str, name: &str) -> Vec<u32> {
+    let lines = header.lines().skip_while(|line| *line != format!("#define {name} \\")).skip(1);
+    lines.take_while(|line| line.starts_with("    ")).map(|line| bits(line.trim_matches([' ', ',', '\\']))).collect()
+}
+
+/// The bits of a literal such as `-0x1.800000p-3f`.
+fn bits(literal: &str) -> u32 {
+    let (sign, rest) = literal.strip_prefix('-').map_or((1.0, literal), |rest| (-1.0, rest));
+    let (mantissa, exponent) = rest.strip_prefix("0x").unwrap().strip_suffix('f').unwrap().split_once('p').unwrap();
+    let (whole, fraction) = mantissa.split_once('.').unwrap();
+    let fraction = f64::from(u32::from_str_radix(fraction, 16).unwrap()) / f64::from(1 << (4 * fraction.len()));
+    let value = (whole.parse::<f64>().unwrap() + fraction) * exponent.parse::<f64>().unwrap().exp2();
+    ((sign * value) as f32).to_bits()
+}
+
+#[test]
+fn tables_of_the_kernels_are_those_of_the_crate() {
+    let header = include_str!(concat!(env!("OUT_DIR"), "/include/tables.cuh"));
+    let of = |recipe: lowbit::Recipe| recipe.format.codebook().unwrap().map(f32::to_bits);
+    assert_eq!(table(header, "LOWBIT_NF4"), of(lowbit::Nf4::default().into()));
+    assert_eq!(table(header, "LOWBIT_FP4"), of(lowbit::Fp4::default().into()));
+    let map = lowbit::formats::NestedAbsmax::default_map();
+    assert_eq!(table(header, "LOWBIT_DYNAMIC_MAP"), map.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+}

@@ -1,0 +1,6 @@
+//! Tests of the matrix instructions against the formulas of the ISA's fragment sections, written out for each shape.
+
+mod fragments;
+mod isa;
+mod ldmatrix;
+mod mma;
