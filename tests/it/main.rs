@@ -15,6 +15,10 @@ mod convert_failures;
 mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
+mod cuda_dequant_w4;
+#[cfg(feature = "cuda")]
+mod cuda_gemv_w4;
+#[cfg(feature = "cuda")]
 mod cuda_kernels;
 mod files;
 mod formats_golden;
@@ -29,3 +33,5 @@ mod layers;
 mod simulator;
 mod support;
 mod tolerance;
+#[cfg(feature = "cuda")]
+mod w4_cases;

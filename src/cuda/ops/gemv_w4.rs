@@ -61,6 +61,11 @@ pub fn rule(w: &W4, m: usize, dtype: Dtype) -> Option<String> {
     rule_of_weights(w)
 }
 
+/// Bytes of scratch memory, 256-byte aligned, that [`GemvW4::enqueue`] needs for `m` rows on such a device.
+pub fn scratch_bytes(limits: &Limits, w: &W4, m: usize) -> usize {
+    if m == 0 { 0 } else { plan(limits, &Size::new(w, m)).partial_bytes(w, m) }
+}
+
 /// Why matrix instructions cannot be fed from `w`.
 pub(super) fn rule_of_weights(w: &W4) -> Option<String> {
     let (shape, format) = (w.shape(), w.format());
@@ -79,12 +84,12 @@ pub(super) fn rule_of_weights(w: &W4) -> Option<String> {
 }
 
 impl GemvW4<'_> {
-    /// Enqueues the kernels. Nothing when y is empty.
+    /// Enqueues the kernels, with [`scratch_bytes`] of memory between them. Nothing when y is empty.
     ///
     /// # Errors
     /// [`Error::Unsupported`] with the [`rule`] that is broken; [`Error::Length`] when a region is too short;
     /// [`Error::Invalid`] when one is not aligned to its elements; the driver's.
-    pub fn enqueue(&self, device: &CudaDevice) -> Result<()> {
+    pub fn enqueue(&self, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
         if let Some(rule) = rule(self.w, self.m, self.dtype) {
             return Err(Error::Unsupported {
                 op: "multiplying (gemv)",
@@ -97,7 +102,7 @@ impl GemvW4<'_> {
         if self.m == 0 {
             return Ok(());
         }
-        let plan = plan(device.limits(), &self.size());
+        let plan = plan(device.limits(), &Size::new(self.w, self.m));
         args.units = plan.units as u32;
         args.tiles_per_split = plan.tiles_per_split as u32;
         args.splits = plan.splits as u32;
@@ -109,27 +114,13 @@ impl GemvW4<'_> {
             // SAFETY: `w` holds what its arguments describe, the regions hold x, bias and y.
             return unsafe { device.launch(kernel, plan.grid, shared_bytes, &args) };
         }
-        let values = self.m * self.w.shape().n();
-        let bytes = plan.splits * values * size_of::<f32>();
-        let lease = device.lease(&[bytes])?;
-        args.partials = lease.region(0).holds("partial sums", bytes, "splits x M x N")?;
-        let blocks = values.div_ceil(32 * WARPS) as u32;
-        // SAFETY: as above, and the lease has room for the partial sums.
+        let bytes = plan.partial_bytes(self.w, self.m);
+        args.partials = scratch.holds("scratch memory", bytes, "partial sums")?;
+        let blocks = (self.m * self.w.shape().n()).div_ceil(32 * WARPS) as u32;
+        // SAFETY: as above, and the scratch memory has room for the partial sums.
         unsafe {
             device.launch(kernel, plan.grid, shared_bytes, &args)?;
             device.launch(sum, [blocks, 1, 1], 0, &args)
-        }
-    }
-
-    fn size(&self) -> Size {
-        let tiles = self.w.tiles();
-        Size {
-            m: self.m,
-            units: tiles.row_tiles().div_ceil(UNIT_TILES),
-            k_tiles: tiles.k_tiles(),
-            groups_per_tile: groups_per_tile(self.w.order()),
-            has_zeros: self.w.has_zeros(),
-            is_nested: self.w.is_nested(),
         }
     }
 
@@ -235,7 +226,26 @@ struct Plan {
     shared_bytes: usize,
 }
 
+impl Plan {
+    /// Bytes of the partial sums, where K is cut.
+    fn partial_bytes(&self, w: &W4, m: usize) -> usize {
+        if self.splits == 1 { 0 } else { self.splits * m * w.shape().n() * size_of::<f32>() }
+    }
+}
+
 impl Size {
+    fn new(w: &W4, m: usize) -> Self {
+        let tiles = w.tiles();
+        Self {
+            m,
+            units: tiles.row_tiles().div_ceil(UNIT_TILES),
+            k_tiles: tiles.k_tiles(),
+            groups_per_tile: groups_per_tile(w.order()),
+            has_zeros: w.has_zeros(),
+            is_nested: w.is_nested(),
+        }
+    }
+
     /// Shared memory for each tile of K that a block has: x, and its sums.
     fn bytes_per_tile(&self) -> usize {
         let sums =
