@@ -17,6 +17,10 @@ mod converting;
 #[cfg(target_os = "linux")]
 mod cuda_driver;
 #[cfg(feature = "cuda")]
+mod cuda_dequant_w4;
+#[cfg(feature = "cuda")]
+mod cuda_gemv_w4;
+#[cfg(feature = "cuda")]
 mod cuda_kernels;
 #[cfg(target_os = "linux")]
 mod fake_cuda;
@@ -33,3 +37,5 @@ mod layers;
 mod simulator;
 mod support;
 mod tolerance;
+#[cfg(feature = "cuda")]
+mod w4_cases;

@@ -21,13 +21,42 @@ pub fn unit_roundoff(dtype: Dtype) -> f64 {
 pub fn product_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype, weights: Dtype) -> f64 {
     let magnitude: f64 = x.iter().zip(w).map(|(&x, &w)| (f64::from(x) * f64::from(w)).abs()).sum();
     let magnitude = magnitude + f64::from(bias.abs());
-    let f32_sum = (x.len() as f64 + 3.0) * unit_roundoff(Dtype::F32) * 1.01;
-    let rounded_weights = if weights == Dtype::F32 { 0.0 } else { unit_roundoff(weights) };
+    let (sum, rounded_weights) = match weights {
+        Dtype::F32 => ((x.len() as f64 + 3.0) * unit_roundoff(Dtype::F32) * 1.01, 0.0),
+        weights => (mma_roundings(x.len()) * unit_roundoff(Dtype::F32) * 1.01, unit_roundoff(weights)),
+    };
     let lost_weights: f64 = x.iter().map(|&x| f64::from(x.abs()) * half_smallest(weights)).sum();
-    (f32_sum + rounded_weights) * magnitude
-        + lost_weights
-        + unit_roundoff(dtype) * exact.abs() * 1.01
-        + half_smallest(dtype)
+    (sum + rounded_weights) * magnitude + lost_weights + rounding(exact, dtype)
+}
+
+/// How far `y[m, n]` may be from the exact `sum_k x[m, k] * w[n, k] + bias[n]` when the sum is made by mma with f32 sums.
+///
+/// The products of one instruction are exact; they and the sum so far are aligned to the largest of them and cut off below
+/// its last place, 2^-23 of it (Fasi, Higham, Mikaitis, Pranesh, Numerical behavior of NVIDIA tensor cores, 2021), and so is
+/// the result: 18 cuts for 16 products, each at most 2^-23 of the sum of magnitudes. Splits of K are added up in f32, at most
+/// 16 of them, then the bias; the result is rounded to `dtype`.
+pub fn mma_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype) -> f64 {
+    let magnitude: f64 = x.iter().zip(w).map(|(&x, &w)| (f64::from(x) * f64::from(w)).abs()).sum();
+    let sum = mma_roundings(x.len()) * unit_roundoff(Dtype::F32) * 1.01 * (magnitude + f64::from(bias.abs()));
+    sum + rounding(exact, dtype)
+}
+
+/// The same when every product is added by an fma, in any order: K roundings, one of the bias (Higham, Accuracy and
+/// Stability, 3.1).
+pub fn fma_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype) -> f64 {
+    let magnitude: f64 = x.iter().zip(w).map(|(&x, &w)| (f64::from(x) * f64::from(w)).abs()).sum();
+    let sum = (x.len() as f64 + 1.0) * unit_roundoff(Dtype::F32) * 1.01 * (magnitude + f64::from(bias.abs()));
+    sum + rounding(exact, dtype)
+}
+
+/// Units of f32 roundoff by which a sum of `k` products made by mma may be off: see [`mma_bound`].
+fn mma_roundings(k: usize) -> f64 {
+    18.0 * k.div_ceil(16) as f64 * 2.0 + 17.0
+}
+
+/// The error of rounding a value near `exact` to `dtype`.
+pub fn rounding(exact: f64, dtype: Dtype) -> f64 {
+    unit_roundoff(dtype) * exact.abs() * 1.01 + half_smallest(dtype)
 }
 
 /// Half of the smallest subnormal; of f32 and bf16 the smallest normal number, as some units flush what is below.
