@@ -15,6 +15,10 @@ mod convert_failures;
 mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
+mod cuda_gemm_dense;
+#[cfg(feature = "cuda")]
+mod cuda_gemm_int8;
+#[cfg(feature = "cuda")]
 mod cuda_kernels;
 mod files;
 mod formats_golden;

@@ -22,6 +22,32 @@ pub fn product_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype) 
     let magnitude = magnitude + f64::from(bias.abs());
     let f32_sum = (x.len() as f64 + 3.0) * unit_roundoff(Dtype::F32) * 1.01;
     let weights = if dtype == Dtype::Bf16 { unit_roundoff(Dtype::Bf16) } else { 0.0 };
+    (f32_sum + weights) * magnitude + rounding(exact, dtype)
+}
+
+/// How far `y[m, n]` may be from the exact `sum_k x[m, k] * w[n, k] + bias[n]` when the sum is made by mma with f32 sums.
+///
+/// The products of one instruction are exact; they and the sum so far are aligned to the largest of them and cut off below
+/// its last place, 2^-23 of it (Fasi, Higham, Mikaitis, Pranesh, Numerical behavior of NVIDIA tensor cores, 2021), and so is
+/// the result: 18 cuts for 16 products, each at most 2^-23 of the sum of magnitudes. Splits of K are added up in f32, at most
+/// 16 of them, then the bias; the result is rounded to `dtype`.
+pub fn mma_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype) -> f64 {
+    let magnitude: f64 = x.iter().zip(w).map(|(&x, &w)| (f64::from(x) * f64::from(w)).abs()).sum();
+    let steps = x.len().div_ceil(16) as f64;
+    let sum = (18.0 * steps * 2.0 + 17.0) * unit_roundoff(Dtype::F32) * 1.01 * (magnitude + f64::from(bias.abs()));
+    sum + rounding(exact, dtype)
+}
+
+/// The same when every product is added by an fma, in any order: K roundings, one of the bias (Higham, Accuracy and
+/// Stability, 3.1).
+pub fn fma_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype) -> f64 {
+    let magnitude: f64 = x.iter().zip(w).map(|(&x, &w)| (f64::from(x) * f64::from(w)).abs()).sum();
+    let sum = (x.len() as f64 + 1.0) * unit_roundoff(Dtype::F32) * 1.01 * (magnitude + f64::from(bias.abs()));
+    sum + rounding(exact, dtype)
+}
+
+/// The error of rounding a value near `exact` to `dtype`, whose smallest subnormal bounds what is lost below its range.
+pub fn rounding(exact: f64, dtype: Dtype) -> f64 {
     let smallest = if dtype == Dtype::F16 { 2f64.powi(-25) } else { f64::from(f32::MIN_POSITIVE) };
-    (f32_sum + weights) * magnitude + unit_roundoff(dtype) * exact.abs() * 1.01 + smallest
+    unit_roundoff(dtype) * exact.abs() * 1.01 + smallest
 }
