@@ -84,7 +84,7 @@ impl Case {
         let (x, w) = (self.x.as_values().to_f32(), self.w.as_values().to_f32());
         let found = self.run(device).as_values().to_f32();
         assert_eq!(found.len(), m * n);
-        let exact = match k {
+        let exact = match n * k {
             0 => (0..m * n).map(|i| self.bias.as_ref().map_or(0.0, |b| f64::from(b[i % n]))).collect(),
             _ => reference::matmul(&x, &w, MatShape::new(n, k).unwrap(), self.bias.as_deref()),
         };

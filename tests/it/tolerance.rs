@@ -7,7 +7,7 @@ pub fn unit_roundoff(dtype: Dtype) -> f64 {
     match dtype {
         Dtype::F32 => 2f64.powi(-24),
         Dtype::F16 => 2f64.powi(-11),
-        Dtype::Bf16 => 2f64.powi(-8 - 1),
+        Dtype::Bf16 => 2f64.powi(-8),
     }
 }
 
