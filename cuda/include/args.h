@@ -144,3 +144,33 @@ struct TensorAbsmaxArgs {
     uint64_t num_values;
 };
 static_assert(sizeof(TensorAbsmaxArgs) == 24, "src/cuda/args.rs has the same size");
+/// A 4-bit matrix W[N, K] in the layout mma_w4 (src/layout/mma_w4.rs): value = (codebook[code] - zero) * scale.
+struct W4Args {
+    DEVICE_PTR(const uint8_t) codes;         ///< tiles of 16 rows x 64 columns, [row_tiles][k_tiles][512]
+    DEVICE_PTR(const float) scales;          ///< null when they are nested
+    DEVICE_PTR(const uint8_t) nested_codes;  ///< i: nested_map[nested_codes[i]] * nested_absmax[j / 256] + nested_offset
+    DEVICE_PTR(const float) nested_absmax;   ///< j: the index of the scale in the format's own order
+    DEVICE_PTR(const float) nested_map;      ///< f32[256]
+    DEVICE_PTR(const uint8_t) zeros;         ///< in the order of the scales, or null: zero = zeros[i] - zero_shift
+    uint64_t row_values;                     ///< flat scales: (row, col) has number (row * row_values + col) / group_len
+    uint64_t num_scales;                     ///< flat scales: how many there are
+    uint32_t n;
+    uint32_t k;
+    uint32_t row_tiles;
+    uint32_t k_tiles;
+    uint32_t group_len;                      ///< columns per scale; tiled scales: 32 or a multiple of 64
+    uint32_t groups;                         ///< tiled scales: per row, those of padding included
+    uint32_t row_groups;                     ///< tiled scales: per row in the format's own order
+    uint32_t group_magic;                    ///< tiled scales: tile t is in group (2 t * group_magic) >> 32; 0: see group_len
+    float nested_offset;
+    float zero_shift;
+    float codebook[16];
+};
+static_assert(sizeof(W4Args) == 168, "src/cuda/args.rs has the same size");
+
+/// Arguments of `dequant_w4`.
+struct DequantW4Args {
+    W4Args w;
+    DEVICE_PTR(void) out;  ///< [n, k] of the kernel's type, 16-byte aligned
+};
+static_assert(sizeof(DequantW4Args) == 176, "src/cuda/args.rs has the same size");

@@ -14,12 +14,16 @@ mod convert;
 mod convert_failures;
 mod convert_models;
 mod converting;
+#[cfg(target_os = "linux")]
+mod cuda_driver;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_dense;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_int8;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;
+#[cfg(target_os = "linux")]
+mod fake_cuda;
 mod files;
 mod formats_golden;
 #[cfg(feature = "buildtime-bindgen")]
