@@ -14,10 +14,10 @@ pub fn reconvergence(instructions: &[Instruction]) -> Vec<u32> {
     let post_dominators = graph.post_dominators(&order);
     let mut points = vec![NO_RECONVERGENCE; instructions.len()];
     for (block, &(_, end)) in graph.blocks.iter().enumerate() {
-        if let Some(Some(meeting)) = post_dominators.get(block) {
-            if *meeting < graph.blocks.len() {
-                points[end - 1] = graph.blocks[*meeting].0 as u32;
-            }
+        if let Some(Some(meeting)) = post_dominators.get(block)
+            && *meeting < graph.blocks.len()
+        {
+            points[end - 1] = graph.blocks[*meeting].0 as u32;
         }
     }
     points

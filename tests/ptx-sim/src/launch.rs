@@ -61,7 +61,7 @@ impl<'a> Launch<'a> {
             limits: DeviceLimits::SM_90,
             host_threads: 0,
             max_findings_per_kind: 8,
-            max_warp_instructions_per_block: 1 << 28,
+            max_warp_instructions_per_block: 1 << 26,
         }
     }
 

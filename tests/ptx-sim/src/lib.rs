@@ -31,10 +31,22 @@
 //!
 //! # Memory model
 //!
-//! As weak as the hardware's. The bytes of `cp.async` are copied at the wait of the thread that asked for them, and
-//! touching them earlier is a finding. Threads of a block are ordered only by barriers, by `.sync` instructions of a
-//! warp that name both lanes, and by mbarriers; two accesses to one byte of shared memory that nothing orders, one of
-//! them a write, are a race. The order in which the warps of a block run is drawn from [`Launch::seed`].
+//! As weak as the hardware's. The bytes of `cp.async` are copied at the wait of the thread that asked for them, bulk
+//! copies arrive when every warp waits (and now and then earlier), wgmma is carried out at the first wait that covers
+//! it; touching what is under way is a finding. Threads of a block are ordered only by barriers, by `.sync`
+//! instructions of a warp that name both lanes, and by mbarriers; two accesses to one byte of shared memory that
+//! nothing orders, one of them a write, are a race. Ordinary writes reach bulk copies and wgmma only through
+//! `fence.proxy.async`. The order in which the warps of a block run is drawn from [`Launch::seed`].
+//!
+//! # Limits
+//!
+//! - Lanes that diverge meet at the branch's immediate post-dominator; a warp cannot wait at a barrier, or for another
+//!   of its own lanes, in part.
+//! - Blocks run in the order of their index, as many at a time as there are host threads: a block that spins on what a
+//!   later block writes is reported as making no progress. Races between blocks are not looked for.
+//! - Acquire and release through flags in shared memory do not order other accesses; mbarriers and barriers do.
+//! - Not known, hence parse errors: functions and calls, clusters of more than one block, tensor maps, textures, sparse
+//!   and block-scaled matrices, 128-bit registers, packed 16-bit integers, video instructions.
 //!
 //! # Map
 //!

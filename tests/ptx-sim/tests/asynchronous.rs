@@ -171,3 +171,97 @@ fn copies_that_are_not_multiples_of_sixteen() {
     operands[2] = "8200";
     assert_found((line, &operands.join(", ")), &[FindingKind::Misaligned]);
 }
+
+/// Runs a kernel of one block with pointers `%rd1` (input) and `%rd2` (output, `words` words), `%r1` the thread.
+fn run_small(body: &str, threads: u32, input: &[u8], words: usize, seed: u64) -> (Report, Vec<u32>) {
+    let text = format!(
+        ".version 9.0\n.target sm_90a\n.address_size 64\n.visible .entry k(.param .u64 in, .param .u64 out)\n{{\n\
+         .reg .pred %p<9>; .reg .b32 %r<40>; .reg .f32 %f<9>; .reg .b64 %rd<40>;\n.shared .align 128 .b8 s[2048];\n\
+         .shared .align 8 .b64 bar;\nld.param.u64 %rd1, [in]; ld.param.u64 %rd2, [out]; mov.u32 %r1, %tid.x;\n\
+         {body}\nret;\n}}\n"
+    );
+    let module = Module::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let memory = Memory::new();
+    let (from, to) = (memory.alloc(input.len() as u64).unwrap(), memory.alloc(4 * words as u64).unwrap());
+    memory.write(from, input).unwrap();
+    let params: &[&[u8]] = &[&from.to_le_bytes(), &to.to_le_bytes()];
+    let launch =
+        Launch { seed, max_warp_instructions_per_block: 1 << 16, ..Launch::new([1, 1, 1], [threads, 1, 1], params) };
+    let report = module.launch("k", &launch, &memory).unwrap();
+    let mut bytes = vec![0; 4 * words];
+    memory.read(to, &mut bytes).unwrap();
+    (report, bytes.chunks_exact(4).map(|chunk| u32::from_le_bytes(chunk.try_into().unwrap())).collect())
+}
+
+const COPY_WITH_MBARRIER: &str = "mov.u32 %r2, bar; setp.eq.u32 %p1, %r1, 0; @%p1 mbarrier.init.shared.b64 [%r2], COUNT;\n\
+    bar.sync 0;\nshl.b32 %r3, %r1, 4; mov.u32 %r4, s; add.u32 %r4, %r4, %r3; cvt.u64.u32 %rd3, %r3; add.u64 %rd4, %rd1, %rd3;\n\
+    cp.async.ca.shared.global [%r4], [%rd4], 16;\ncp.async.mbarrier.arriveNOINC.shared.b64 [%r2];\nARRIVE\n\
+    WAIT: mbarrier.try_wait.parity.shared.b64 %p2, [%r2], 0;\n@!%p2 bra WAIT;\n\
+    xor.b32 %r5, %r4, 512; ld.shared.u32 %r6, [%r5];\nshr.u32 %r7, %r3, 2; cvt.u64.u32 %rd5, %r7; add.u64 %rd6, %rd2, %rd5;\n\
+    st.global.u32 [%rd6], %r6;";
+
+#[test]
+fn copies_that_arrive_at_an_mbarrier() {
+    let input: Vec<u8> = (0..64 * 4).flat_map(|word: u32| word.to_le_bytes()).collect();
+    let expected: Vec<u32> = (0..64u32).map(|thread| 4 * (thread ^ 32)).collect();
+    let noinc = COPY_WITH_MBARRIER.replace("COUNT", "64").replace("NOINC", ".noinc").replace("ARRIVE", "");
+    // Without .noinc the copies' arrivals are in addition to those that the count expects.
+    let arrive = "mbarrier.arrive.shared.b64 %rd9, [%r2];";
+    let counted = COPY_WITH_MBARRIER.replace("COUNT", "64").replace("NOINC", "").replace("ARRIVE", arrive);
+    for seed in 0..8 {
+        for body in [&noinc, &counted] {
+            let (report, got) = run_small(body, 64, &input, 64, seed);
+            assert!(report.findings.is_empty(), "{}", report.findings[0]);
+            assert_eq!(got, expected);
+        }
+        let no_wait = noinc.replace("@!%p2 bra WAIT;", "");
+        let (report, _) = run_small(&no_wait, 64, &input, 64, seed);
+        assert!(report.findings.iter().any(|f| matches!(f.kind, FindingKind::MissingWait | FindingKind::Race)));
+        let (report, _) = run_small(&noinc.replace("], 64;", "], 65;"), 64, &input, 64, seed);
+        let deadlock = report.findings.iter().find(|finding| finding.kind == FindingKind::Deadlock).unwrap();
+        assert!(deadlock.message.contains("warp 0 waits for the mbarrier at 0xc00 (parity 0)"), "{deadlock}");
+    }
+}
+
+#[test]
+fn wgmma_with_a_from_registers() {
+    let value_a = |row: usize, k: usize| ((row * 3 + k * 5) % 17) as f32 - 8.0;
+    let value_b = |column: usize, k: usize| ((column + k * 2) % 7) as f32 - 3.0;
+    let half = |value: f32| u32::from(f16::from_f32(value).to_bits());
+    // The fragments of the ISA: rows by lane / 4 and halves of the warp's 16, k by lane % 4 and halves of 16.
+    let mut input = Vec::new();
+    for thread in 0..128 {
+        let (warp, lane) = (thread / 32, thread % 32);
+        for register in 0..4 {
+            let (row, k) = (16 * warp + lane / 4 + 8 * (register % 2), 2 * (lane % 4) + 8 * (register / 2));
+            input.extend((half(value_a(row, k)) | half(value_a(row, k + 1)) << 16).to_le_bytes());
+        }
+    }
+    // B: [k / 8][8 columns][8 values], after the fragments.
+    for word in 0..64 {
+        let (k, column) = (word / 32 * 8 + word % 4 * 2, word / 4 % 8);
+        input.extend((half(value_b(column, k)) | half(value_b(column, k + 1)) << 16).to_le_bytes());
+    }
+    let body = "mul.wide.u32 %rd3, %r1, 16; add.u64 %rd4, %rd1, %rd3; add.u64 %rd5, %rd2, %rd3;\n\
+        setp.lt.u32 %p1, %r1, 64; mul.wide.u32 %rd6, %r1, 4; add.u64 %rd7, %rd1, %rd6; shl.b32 %r3, %r1, 2; mov.u32 %r4, s;\n\
+        add.u32 %r3, %r3, %r4; @%p1 ld.global.u32 %r5, [%rd7+2048]; @%p1 st.shared.u32 [%r3], %r5;\n\
+        fence.proxy.async.shared::cta; bar.sync 0; ld.global.v4.u32 {%r10, %r11, %r12, %r13}, [%rd4];\n\
+        shr.u32 %r6, %r4, 4; cvt.u64.u32 %rd8, %r6; or.b64 %rd8, %rd8, 0x800080000;\n\
+        setp.ne.u32 %p2, %r1, %r1; wgmma.fence.sync.aligned;\n\
+        wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%f1, %f2, %f3, %f4}, {%r10, %r11, %r12, %r13}, %rd8, %p2, 1, -1, 0;\n\
+        wgmma.commit_group.sync.aligned;\nEARLY\nwgmma.wait_group.sync.aligned 0; st.global.v4.f32 [%rd5], {%f1, %f2, %f3, %f4};";
+    let (report, got) = run_small(&body.replace("EARLY", ""), 128, &input, 512, 3);
+    assert!(report.findings.is_empty(), "{}", report.findings[0]);
+    for thread in 0..128 {
+        for register in 0..4 {
+            let row = 16 * (thread / 32) + thread % 32 / 4 + 8 * (register / 2);
+            let column = 2 * (thread % 4) + register % 2;
+            let expected: f32 = (0..16).map(|k| -value_a(row, k) * value_b(column, k)).sum();
+            assert_eq!(f32::from_bits(got[4 * thread + register]), expected, "row {row} column {column}");
+        }
+    }
+    for early in ["mov.u32 %r12, 0;", "add.f32 %f8, %f2, %f2;"] {
+        let (report, _) = run_small(&body.replace("EARLY", early), 128, &input, 512, 3);
+        assert!(report.findings.iter().any(|finding| finding.kind == FindingKind::InFlightRegister), "{early}");
+    }
+}

@@ -105,7 +105,7 @@ fn wide_and_narrow_integers() {
     let body = "sub.cc.u32 %r2, %r1, 5; subc.u32 %r9, 9, 0;";
     assert_eq!((run(body, 4), run(body, 5)), (8, 9));
     let body = "mad.lo.cc.u32 %r2, %r1, 2, %r1; madc.hi.u32 %r9, %r1, 2, 0;";
-    assert_eq!(run(body, 0xc000_0000), (3 * 0xc000_0000u64 >> 32) as u32);
+    assert_eq!(run(body, 0xc000_0000), ((3 * 0xc000_0000u64) >> 32) as u32);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn arrive(warp: &mut Warp, env: &mut Environment<'_>, barrier: &Barrier, mas
     let all_threads = env.launch.threads.next_multiple_of(32);
     let given = barrier.threads.as_ref().map(|threads| env.read(warp, threads)[lane] as u32);
     let expected = given.unwrap_or(all_threads);
-    if expected == 0 || expected % 32 != 0 || expected > all_threads {
+    if expected == 0 || !expected.is_multiple_of(32) || expected > all_threads {
         let message = format!("barrier {index} for {expected} threads: not a multiple of 32 up to {all_threads}");
         env.report(FindingKind::InvalidOperand, lane, None, message);
         return None;

@@ -111,7 +111,7 @@ pub fn copy(warp: &Warp, env: &mut Environment<'_>, copy: &CopyAsync, mask: u32)
 /// True if the bytes that are read may be. The address must be aligned even where fewer bytes, or none, are read.
 fn check_source(env: &mut Environment<'_>, lane: usize, address: u64, bytes: u32, src_bytes: u32) -> bool {
     let access = Some((Space::Global, address, src_bytes));
-    if address % u64::from(bytes) != 0 {
+    if !address.is_multiple_of(u64::from(bytes)) {
         let message = format!("cp.async of {bytes} bytes from an address that is not a multiple of {bytes}");
         env.report(FindingKind::Misaligned, lane, access, message);
     }
@@ -161,10 +161,10 @@ pub fn wait(env: &mut Environment<'_>, pending: Option<u32>, mask: u32) {
 
 fn carry_out(env: &mut Environment<'_>, thread: u32, copy: Copy) {
     let mut bytes = [0; 16];
-    if copy.src_bytes > 0 {
-        if let Some(allocation) = env.check_global(thread as usize % 32, copy.src_address, copy.src_bytes) {
-            allocation.read_bytes(copy.src_address, &mut bytes[..copy.src_bytes as usize]);
-        }
+    if copy.src_bytes > 0
+        && let Some(allocation) = env.check_global(thread as usize % 32, copy.src_address, copy.src_bytes)
+    {
+        allocation.read_bytes(copy.src_address, &mut bytes[..copy.src_bytes as usize]);
     }
     env.shared.finish_copy(copy.dst_offset, &bytes[..copy.bytes as usize]);
     env.shared.races.stamp_write(copy.dst_offset, copy.bytes as usize, thread, copy.pc);

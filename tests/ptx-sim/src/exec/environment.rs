@@ -17,7 +17,7 @@ use crate::exec::wgmma::Warpgroup;
 use crate::findings::Space;
 use crate::ir::Address;
 use crate::ir::Operand;
-use crate::memory::global::Allocation;
+use crate::memory::allocation::Allocation;
 use crate::memory::races::Conflict;
 use crate::memory::races::Races;
 use crate::memory::shared::SharedMemory;

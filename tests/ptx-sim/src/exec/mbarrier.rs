@@ -190,8 +190,8 @@ pub fn arrive_after_copies(env: &mut Environment<'_>, thread: u32, offset: usize
     env.mbarriers.insert(offset, barrier);
 }
 
-/// `test_wait` and `try_wait`. A warp none of whose lanes succeeds mostly sleeps until one would, and sometimes gets
-/// `false`, as the hardware may always answer.
+/// `test_wait` and `try_wait`. A warp none of whose lanes succeeds gets `false` at first, as the hardware may always
+/// answer, so that a wait without a loop shows; at the next attempt it sleeps until one would succeed.
 fn wait(
     warp: &mut Warp,
     env: &mut Environment<'_>,
@@ -212,11 +212,13 @@ fn wait(
             polls.push(poll);
         }
     }
-    if over == 0 && !polls.is_empty() && env.rng.below(4) > 0 {
+    let pc = env.site.pc;
+    if over == 0 && !polls.is_empty() && warp.refused_at == Some(pc) {
         warp.state = WarpState::Polling;
         warp.polls = polls;
         return Flow::Again;
     }
+    warp.refused_at = (over == 0).then_some(pc);
     for &(offset, _, value) in &polls {
         let lanes = lanes_of(over).filter(|&lane| {
             values[lane] == value

@@ -47,6 +47,8 @@ pub struct Warp {
     /// The carry flag of each lane.
     pub carry: u32,
     pub polls: Vec<Poll>,
+    /// The instruction whose wait for an mbarrier failed last.
+    pub refused_at: Option<u32>,
     pub in_flight: InFlight,
 }
 
@@ -62,6 +64,7 @@ impl Warp {
             predicates: vec![0; num_predicates as usize],
             carry: 0,
             polls: Vec::new(),
+            refused_at: None,
             in_flight: InFlight::default(),
         }
     }
@@ -76,6 +79,7 @@ impl Warp {
         self.stack.clear();
         self.stack.push(Frame { pc: 0, reconverge: NO_RECONVERGENCE, mask: self.lanes });
         self.carry = 0;
+        self.refused_at = None;
         self.in_flight = InFlight::default();
     }
 

@@ -1,13 +1,19 @@
 //! The decoded form of a kernel: what runs has no names left.
 
+mod arithmetic;
+mod memory;
 mod operand;
 mod operation;
 mod uses;
+mod warp;
 
+pub use arithmetic::*;
+pub use memory::*;
 pub use operand::*;
 pub use operation::*;
 pub use uses::Uses;
 pub use uses::uses;
+pub use warp::*;
 
 use crate::Class;
 use crate::Entry;

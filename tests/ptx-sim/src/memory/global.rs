@@ -1,14 +1,10 @@
-//! Global memory of a device: allocations between red zones, with every byte's "was written" bit.
-//!
-//! Words are atomics, so that blocks on several host threads may touch them without unsafe code.
+//! Global memory of a device: allocations between red zones.
 
+use crate::memory::allocation::Allocation;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::RwLock;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 
 const FIRST_ADDRESS: u64 = 0x7f00_0000_0000;
 const ALIGNMENT: u64 = 256;
@@ -247,133 +243,4 @@ impl Snapshot {
             None => "before every allocation".to_owned(),
         }
     }
-}
-
-/// One allocation.
-#[derive(Debug)]
-pub(crate) struct Allocation {
-    pub base: u64,
-    pub size_bytes: u64,
-    words: Box<[AtomicU64]>,
-    /// One bit per byte of the word of the same index.
-    written: Box<[AtomicU8]>,
-}
-
-impl Allocation {
-    fn new(base: u64, size_bytes: u64) -> Self {
-        let num_words = size_bytes.div_ceil(8);
-        Self {
-            base,
-            size_bytes,
-            words: (0..num_words).map(|_| AtomicU64::new(0xCDCD_CDCD_CDCD_CDCD)).collect(),
-            written: (0..num_words).map(|_| AtomicU8::new(0)).collect(),
-        }
-    }
-
-    #[inline]
-    pub fn contains(&self, address: u64, size_bytes: u64) -> bool {
-        address >= self.base && size_bytes <= self.size_bytes && address - self.base <= self.size_bytes - size_bytes
-    }
-
-    /// The value of `size` ≤ 8 bytes at `address`, zero-extended. The caller has checked the bounds.
-    #[inline]
-    pub fn load(&self, address: u64, size: u32) -> u64 {
-        let (word, shift) = self.place(address);
-        let low = self.words[word].load(Relaxed) >> shift;
-        let value =
-            if shift + 8 * size <= 64 { low } else { low | (self.words[word + 1].load(Relaxed) << (64 - shift)) };
-        value & ones(size)
-    }
-
-    /// Stores the low `size` ≤ 8 bytes of `value`. The caller has checked the bounds.
-    #[inline]
-    pub fn store(&self, address: u64, size: u32, value: u64) {
-        let (word, shift) = self.place(address);
-        if shift == 0 && size == 8 {
-            self.words[word].store(value, Relaxed);
-            self.mark(word, 0xff);
-            return;
-        }
-        let mask = ones(size);
-        self.merge(word, mask << shift, (value & mask) << shift);
-        self.mark(word, ((ones_u32(size)) << (shift / 8)) as u8);
-        if shift + 8 * size > 64 {
-            let spill = 64 - shift;
-            self.merge(word + 1, mask >> spill, (value & mask) >> spill);
-            self.mark(word + 1, (ones_u32(size) >> (spill / 8)) as u8);
-        }
-    }
-
-    /// Replaces the value of `size` ≤ 8 aligned bytes by `update` of it in one step, and returns the old one.
-    pub fn update(&self, address: u64, size: u32, mut update: impl FnMut(u64) -> u64) -> u64 {
-        let (word, shift) = self.place(address);
-        let mask = ones(size);
-        let step = |old: u64| {
-            let value = update((old >> shift) & mask) & mask;
-            Some((old & !(mask << shift)) | (value << shift))
-        };
-        let old = match self.words[word].fetch_update(Relaxed, Relaxed, step) {
-            Ok(old) | Err(old) => old,
-        };
-        self.mark(word, (ones_u32(size) << (shift / 8)) as u8);
-        (old >> shift) & mask
-    }
-
-    /// True if every one of the `size` ≤ 8 bytes was written.
-    #[inline]
-    pub fn is_written(&self, address: u64, size: u32) -> bool {
-        let (word, shift) = self.place(address);
-        let bits = ones_u32(size) << (shift / 8);
-        let has = |word: usize, bits: u32| u32::from(self.written[word].load(Relaxed)) & bits == bits;
-        has(word, bits & 0xff) && (bits >> 8 == 0 || has(word + 1, bits >> 8))
-    }
-
-    pub fn read_bytes(&self, address: u64, bytes: &mut [u8]) {
-        let mut at = address;
-        for chunk in bytes.chunks_mut(8) {
-            let value = self.load(at, chunk.len() as u32).to_le_bytes();
-            chunk.copy_from_slice(&value[..chunk.len()]);
-            at += chunk.len() as u64;
-        }
-    }
-
-    pub fn write_bytes(&self, address: u64, bytes: &[u8]) {
-        let mut at = address;
-        for chunk in bytes.chunks(8) {
-            let mut value = [0; 8];
-            value[..chunk.len()].copy_from_slice(chunk);
-            self.store(at, chunk.len() as u32, u64::from_le_bytes(value));
-            at += chunk.len() as u64;
-        }
-    }
-
-    #[inline]
-    fn place(&self, address: u64) -> (usize, u32) {
-        let offset = address - self.base;
-        ((offset / 8) as usize, (offset % 8) as u32 * 8)
-    }
-
-    #[inline]
-    fn merge(&self, word: usize, mask: u64, bits: u64) {
-        let step = |old: u64| Some((old & !mask) | bits);
-        // The step never refuses, so there is no error to report.
-        let _ = self.words[word].fetch_update(Relaxed, Relaxed, step);
-    }
-
-    #[inline]
-    fn mark(&self, word: usize, bits: u8) {
-        if self.written[word].load(Relaxed) & bits != bits {
-            self.written[word].fetch_or(bits, Relaxed);
-        }
-    }
-}
-
-#[inline]
-fn ones(size_bytes: u32) -> u64 {
-    u64::MAX >> (64 - 8 * size_bytes)
-}
-
-#[inline]
-fn ones_u32(count: u32) -> u32 {
-    (1 << count) - 1
 }

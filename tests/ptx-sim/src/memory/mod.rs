@@ -1,5 +1,6 @@
 //! The memories a kernel sees.
 
+pub(crate) mod allocation;
 pub(crate) mod global;
 pub(crate) mod races;
 pub(crate) mod shared;

@@ -26,10 +26,8 @@ impl Labels {
                     open.pop();
                 }
                 Statement::Instruction(_) => index += 1,
-                Statement::Label { line, name } => {
-                    if labels.targets.insert((scope, name.clone()), index).is_some() {
-                        return Err(ParseError::new(*line, format!("label {name} is there twice")));
-                    }
+                Statement::Label { line, name } if labels.targets.insert((scope, name.clone()), index).is_some() => {
+                    return Err(ParseError::new(*line, format!("label {name} is there twice")));
                 }
                 Statement::BranchTargets { name, targets, .. } => {
                     labels.tables.insert((scope, name.clone()), targets.clone());
