@@ -15,9 +15,6 @@ pub trait Operand: Copy + Send + Sync {
     const SCALED: bool;
     /// Whether x is codes and products are [`Simd::dot4`].
     const INTEGER: bool;
-    /// Whether two rows of W go at once, to load x once for both. Good where the arithmetic is the limit; where memory is, one
-    /// stream is read faster than two (NF4 with bf16 x at 14336x4096: 1.15 ms against 1.50).
-    const TWO_ROWS: bool;
     /// The codebook.
     type Table<S: Simd>: Copy;
     /// The sums of a chunk.
@@ -68,7 +65,6 @@ impl Operand for NibblesF32<'_> {
     const LANE_VALUES: usize = 8;
     const VECTORS: usize = 8;
     const SCALED: bool = true;
-    const TWO_ROWS: bool = true;
     const INTEGER: bool = false;
     type Table<S: Simd> = S::Table16;
     type Part<S: Simd> = S::F;
@@ -117,7 +113,6 @@ impl Operand for NibblesBf16<'_> {
     const LANE_VALUES: usize = 8;
     const VECTORS: usize = 4;
     const SCALED: bool = true;
-    const TWO_ROWS: bool = false;
     const INTEGER: bool = false;
     type Table<S: Simd> = S::TableBf16;
     type Part<S: Simd> = S::F;
@@ -171,7 +166,6 @@ impl<const NIBBLES: bool, const SCALED: bool> Operand for Bytes<NIBBLES, SCALED>
     const LANE_VALUES: usize = if NIBBLES { 8 } else { 4 };
     const VECTORS: usize = if NIBBLES { 2 } else { 1 };
     const SCALED: bool = SCALED;
-    const TWO_ROWS: bool = NIBBLES;
     const INTEGER: bool = true;
     type Table<S: Simd> = S::I;
     type Part<S: Simd> = S::I;
