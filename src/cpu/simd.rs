@@ -94,6 +94,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     /// a >> N, zeros coming in
     fn shr<const N: i32>(self, a: Self::I) -> Self::I;
+    /// Byte N / 8 of each lane, sign-extended; N is 0, 8, 16 or 24.
+    fn signed_byte<const N: i32>(self, a: Self::I) -> Self::I;
     /// The larger, as signed integers.
     fn max_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// The largest lane, as signed integers.

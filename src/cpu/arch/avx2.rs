@@ -216,6 +216,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn signed_byte<const N: i32>(self, a: __m256i) -> __m256i {
+        intrinsic!(_mm256_srai_epi32::<24>(_mm256_sll_epi32(a, _mm_cvtsi32_si128(24 - N))))
+    }
+
+    #[inline(always)]
     fn max_i(self, a: __m256i, b: __m256i) -> __m256i {
         intrinsic!(_mm256_max_epi32(a, b))
     }

@@ -232,6 +232,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn signed_byte<const N: i32>(self, a: __m512i) -> __m512i {
+        intrinsic!(_mm512_srai_epi32::<24>(_mm512_sll_epi32(a, _mm_cvtsi32_si128(24 - N))))
+    }
+
+    #[inline(always)]
     fn max_i(self, a: __m512i, b: __m512i) -> __m512i {
         intrinsic!(_mm512_max_epi32(a, b))
     }

@@ -135,6 +135,10 @@ impl Simd for Scalar {
         a.map(|v| ((v as u32) >> N) as i32)
     }
     #[inline(always)]
+    fn signed_byte<const N: i32>(self, a: I) -> I {
+        a.map(|v| i32::from((v >> N) as i8))
+    }
+    #[inline(always)]
     fn max_i(self, a: I, b: I) -> I {
         lanes(|i| a[i].max(b[i]))
     }

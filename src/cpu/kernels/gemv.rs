@@ -154,7 +154,7 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
         first: usize,
         leases: &mut [Lease; R],
     ) -> [[O::Sum<S>; M]; R] {
-        let Gemv { matrix, x, operand, .. } = *self.gemv;
+        let Gemv { matrix, x, .. } = *self.gemv;
         let (chunks, chunk_words) = (x.scales.first.len(), O::VECTORS * S::LANES);
         let x_row = chunks * chunk_words;
         assert!(x.words.len() >= (first + M) * x_row && x.scales.offset.len() >= chunks * S::LANES);
@@ -172,12 +172,13 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
                 }
             }
             for chunk in start..end {
-                let mut words = [simd.splat_i(0); R];
-                for (words, codes) in words.iter_mut().zip(codes) {
+                let mut opened = [O::open(simd, &tables.codes, simd.splat_i(0)); R];
+                for (opened, codes) in opened.iter_mut().zip(codes) {
                     let at = codes.wrapping_add(chunk * 4 * S::LANES);
                     simd.prefetch(at.wrapping_add(PREFETCH_BYTES));
                     // SAFETY: `row_codes` has as many chunks.
-                    *words = unsafe { simd.load_words_ptr(at.cast()) };
+                    let words = unsafe { simd.load_words_ptr(at.cast()) };
+                    *opened = O::open(simd, &tables.codes, words);
                 }
                 let mut parts = [[O::zero_part(simd); M]; R];
                 for vector in 0..O::VECTORS {
@@ -187,8 +188,8 @@ impl<O: Operand, E: Epilogue> Task<'_, O, E> {
                         // SAFETY: row `first + m` of x, of `chunks` times `chunk_words`: asserted above.
                         *xs = unsafe { simd.load_words_ptr(x.words.as_ptr().add(at)) };
                     }
-                    for (parts, &words) in parts.iter_mut().zip(&words) {
-                        let w = operand.decode(simd, tables.codes, words, vector);
+                    for (parts, &opened) in parts.iter_mut().zip(&opened) {
+                        let w = O::decode(simd, &tables.codes, opened, vector);
                         for (part, &x) in parts.iter_mut().zip(&xs) {
                             *part = O::step(simd, *part, w, x);
                         }
