@@ -201,7 +201,10 @@ fn cases() -> Vec<Case> {
         add(nf4(AbsmaxKind::F32), float, square, 1, dtype, Strategy::DequantizeThenMultiply);
     }
     add(INT8, A8, square, 1, Dtype::Bf16, Strategy::Auto);
-    add(INT8, Activations::Float, square, 1, Dtype::Bf16, Strategy::Auto);
+    for format in [INT8, Format::Dynamic8 { block_size: BlockSize::B4096 }] {
+        add(format, float, square, 1, Dtype::F32, Strategy::Auto);
+        add(format, float, square, 1, Dtype::Bf16, Strategy::Auto);
+    }
     add(int4(GroupSize::G32, Symmetry::Symmetric), A8, square, 1, Dtype::Bf16, Strategy::Auto);
     for m in [4, 8, 16] {
         for strategy in [Strategy::Gemv, Strategy::Fused] {
