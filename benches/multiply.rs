@@ -1,11 +1,12 @@
 //! Multiplying on the CPU: each answer is checked on some rows, then timed.
 //!
-//! With one row of x the weights are rotated among so many copies that none is in cache, and the time is compared with that of
-//! reading as many bytes. With many rows the number that counts is multiply-accumulates per second.
+//! With one row of x the weights are rotated among so many copies that none is in cache, and each product is paired with one
+//! reading of another copy's codes: what the memory gives changes by half from minute to minute on a shared machine. With many
+//! rows the number that counts is multiply-accumulates per second.
 //!
 //! `cargo bench --bench multiply [-- FILTER]`
 
-use std::cell::Cell;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -20,6 +21,7 @@ use lowbit::QuantMatrix;
 use lowbit::Strategy;
 use lowbit::cpu::Isa;
 use lowbit::cpu::Prepared;
+use lowbit::cpu::ceiling;
 use lowbit::cpu::matmul;
 use lowbit::cpu::prepare;
 use lowbit::formats::AbsmaxKind;
@@ -33,7 +35,6 @@ use lowbit::shape::Granularity;
 use lowbit::shape::GroupSize;
 use lowbit::strategy::Activations;
 use lowbit::values::OwnedValues;
-use rayon::prelude::*;
 
 /// More than the last-level cache holds, of all copies together.
 const ROTATED_BYTES: usize = 256 << 20;
@@ -114,12 +115,12 @@ impl Case {
         }
     }
 
-    fn run(&self, isa: Isa, group: &mut BenchmarkGroup<'_, WallTime>, bandwidth: f64) {
-        let bytes = matrix(self.format, self.shape, 1).storage_bytes();
+    fn run(&self, isa: Isa, group: &mut BenchmarkGroup<'_, WallTime>) {
+        let first = matrix(self.format, self.shape, 1);
+        let bytes = first.storage_bytes();
         let copies = if self.m == 1 { ROTATED_BYTES.div_ceil(bytes).max(8) } else { 1 };
-        let first = Arc::new(matrix(self.format, self.shape, 1));
         let weights: Vec<Prepared> =
-            (0..copies).map(|_| prepare(Arc::new((*first).clone()), self.activations).unwrap()).collect();
+            (0..copies).map(|_| prepare(Arc::new(first.clone()), self.activations).unwrap()).collect();
         let mut random = Random(2);
         let x: Vec<f32> = (0..self.m * self.shape.k()).map(|_| random.signed()).collect();
         let x = OwnedValues::from_f32(self.dtype, &x);
@@ -127,7 +128,7 @@ impl Case {
         self.multiply(isa, &weights[0], &x, &mut y);
         self.verify(&first, &x, &y);
 
-        let (mut turn, least) = (0, Cell::new(Duration::MAX));
+        let (mut turn, mut times, mut reads) = (0, Times::default(), Times::default());
         let ops = 2 * self.m as u64 * self.shape.num_values() as u64;
         group.throughput(if self.m == 1 { Throughput::Bytes(bytes as u64) } else { Throughput::Elements(ops) });
         group.bench_function(self.name(), |bencher| {
@@ -135,38 +136,52 @@ impl Case {
                 let mut total = Duration::ZERO;
                 for _ in 0..iterations {
                     turn = (turn + 1) % copies;
-                    let start = Instant::now();
-                    self.multiply(isa, &weights[turn], &x, &mut y);
-                    let time = start.elapsed();
-                    least.set(least.get().min(time));
-                    total += time;
+                    if self.m == 1 {
+                        let codes = bytemuck::cast_slice(weights[(turn + copies / 2) % copies].matrix().codes());
+                        reads.time(|| ceiling::read(isa, black_box(codes)));
+                    }
+                    total += times.time(|| self.multiply(isa, &weights[turn], &x, &mut y));
                 }
                 total
             });
         });
-        let seconds = least.get().as_secs_f64();
-        let (speed, share) = (bytes as f64 / seconds / 1e9, 100.0 * bytes as f64 / seconds / bandwidth);
-        if least.get() < Duration::MAX {
-            let gflops = ops as f64 / seconds / 1e9;
+        if times.0.is_empty() {
+            return;
+        }
+        let (least, median) = (times.quantile(0.0), times.quantile(0.5));
+        println!("least {:.3} ms, median {:.3} ms, {:.0} GFLOP/s", 1e3 * least, 1e3 * median, ops as f64 / least / 1e9);
+        if self.m == 1 {
+            let whole = bytes as f64 / first.codes().len() as f64;
+            let shares = [0.0, 0.5].map(|q| 100.0 * whole * reads.quantile(q) / times.quantile(q));
+            let speeds = [bytes as f64 / least, first.codes().len() as f64 / reads.quantile(0.0)].map(|s| s / 1e9);
             println!(
-                "least: {:.3} ms, {gflops:.0} GFLOP/s, {speed:.1} GB/s of W, {share:.0} % of reading it\n",
-                1e3 * seconds
+                "{:.1} GB/s of W, reading {:.1}: {:.0} % of least, {:.0} % of median",
+                speeds[0], speeds[1], shares[0], shares[1]
             );
         }
+        println!();
     }
 }
 
-/// Bytes per second that all threads together read from memory: the best of some runs.
-fn read_bandwidth() -> f64 {
-    let data = vec![1u64; ROTATED_BYTES / 8];
-    let mut best = f64::MAX;
-    for _ in 0..40 {
+/// How long each run took, in seconds.
+#[derive(Default)]
+struct Times(Vec<f64>);
+
+impl Times {
+    fn time<R>(&mut self, work: impl FnOnce() -> R) -> Duration {
         let start = Instant::now();
-        let sum: u64 = data.par_chunks(1 << 17).map(|chunk| chunk.iter().copied().fold(0, u64::wrapping_add)).sum();
-        best = best.min(start.elapsed().as_secs_f64());
-        assert_eq!(sum, data.len() as u64);
+        black_box(work());
+        let time = start.elapsed();
+        self.0.push(time.as_secs_f64());
+        time
     }
-    ROTATED_BYTES as f64 / best
+
+    /// 0: the least, 0.5: the median.
+    fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[(share * (sorted.len() - 1) as f64) as usize]
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -186,7 +201,10 @@ fn cases() -> Vec<Case> {
         add(nf4(AbsmaxKind::F32), float, square, 1, dtype, Strategy::DequantizeThenMultiply);
     }
     add(INT8, A8, square, 1, Dtype::Bf16, Strategy::Auto);
-    add(INT8, Activations::Float, square, 1, Dtype::Bf16, Strategy::Auto);
+    for format in [INT8, Format::Dynamic8 { block_size: BlockSize::B4096 }] {
+        add(format, float, square, 1, Dtype::F32, Strategy::Auto);
+        add(format, float, square, 1, Dtype::Bf16, Strategy::Auto);
+    }
     add(int4(GroupSize::G32, Symmetry::Symmetric), A8, square, 1, Dtype::Bf16, Strategy::Auto);
     for m in [4, 8, 16] {
         for strategy in [Strategy::Gemv, Strategy::Fused] {
@@ -207,8 +225,7 @@ fn cases() -> Vec<Case> {
 
 fn main() {
     let isa = Isa::best();
-    let bandwidth = read_bandwidth();
-    println!("{}, {} threads, reads {:.1} GB/s", isa.name(), rayon::current_num_threads(), bandwidth / 1e9);
+    println!("{}, {} threads", isa.name(), rayon::current_num_threads());
     let mut criterion = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
@@ -217,7 +234,7 @@ fn main() {
     let mut group = criterion.benchmark_group("multiply");
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     for case in cases().iter().filter(|case| case.name().contains(&filter)) {
-        case.run(isa, &mut group, bandwidth);
+        case.run(isa, &mut group);
     }
     group.finish();
     criterion.final_summary();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cpu::Isa;
+use crate::cpu::kernels::gemm::Epilogue;
 use crate::cpu::kernels::gemm::Gemm;
 use crate::cpu::kernels::gemm::Product;
 use crate::cpu::kernels::gemm::Weights;
@@ -11,7 +12,10 @@ use crate::cpu::kernels::gemm_float::Bf16Product;
 use crate::cpu::kernels::gemm_float::Decoded;
 use crate::cpu::kernels::gemm_float::Dense;
 use crate::cpu::kernels::gemm_float::F32Product;
+use crate::cpu::kernels::gemm_float::Times;
 use crate::cpu::kernels::gemv::Gemv;
+use crate::cpu::kernels::gemv_operands::IntegersF32;
+use crate::cpu::kernels::gemv_operands::MapF32;
 use crate::cpu::kernels::gemv_operands::NibblesBf16;
 use crate::cpu::kernels::gemv_operands::NibblesF32;
 use crate::cpu::kernels::gemv_operands::Operand;
@@ -31,6 +35,7 @@ use crate::error::Result;
 use crate::formats::Format;
 use crate::formats::QuantMatrix;
 use crate::formats::Symmetry;
+use crate::formats::int8;
 use crate::formats::integer;
 use crate::shape::MatShape;
 use crate::strategy::Activations;
@@ -150,20 +155,15 @@ fn check_lengths(shape: MatShape, x: Values<'_>, bias: Option<&[f32]>, y: &Value
 pub(super) fn plan(matrix: &QuantMatrix, activations: Activations, m: usize, x: Dtype) -> Strategy {
     // Streaming decodes once per four rows of x; blocks are decoded once, but fill vectors with rows of x. Where they meet was
     // measured at N = K = 4096 on Zen 4 (benches/record).
-    let most = match (activations, x) {
-        (Activations::Float, Dtype::F32 | Dtype::F16) => 8,
-        _ => GEMV_MAX_ROWS,
-    };
-    if m <= most && gemv_rule(matrix, activations).is_none() { Strategy::Gemv } else { Strategy::Fused }
+    let floats = x != Dtype::Bf16 || matrix.format().code_bits() == 8;
+    let most = if activations == Activations::Float && floats { 8 } else { GEMV_MAX_ROWS };
+    if m <= most && gemv_rule(matrix).is_none() { Strategy::Gemv } else { Strategy::Fused }
 }
 
 /// Why [`Strategy::Gemv`] cannot take this matrix; `None` when it can.
-fn gemv_rule(matrix: &QuantMatrix, activations: Activations) -> Option<String> {
+fn gemv_rule(matrix: &QuantMatrix) -> Option<String> {
     let (format, k) = (matrix.format(), matrix.shape().k());
     let nibbles = format.code_bits() == 4;
-    if activations == Activations::Float && !nibbles {
-        return Some("with float activations it streams 4-bit codes only".into());
-    }
     if nibbles && !k.is_multiple_of(2) {
         return Some(format!("K = {k} is odd, so rows of 4-bit codes begin within bytes"));
     }
@@ -178,7 +178,7 @@ fn gemv_rule(matrix: &QuantMatrix, activations: Activations) -> Option<String> {
 }
 
 fn check_gemv(isa: Isa, matrix: &QuantMatrix, activations: Activations, m: usize) -> Result<()> {
-    let rule = match gemv_rule(matrix, activations) {
+    let rule = match gemv_rule(matrix) {
         None if m <= GEMV_MAX_ROWS => return Ok(()),
         None => format!("M = {m} is above {GEMV_MAX_ROWS}"),
         Some(rule) => rule,
@@ -213,6 +213,9 @@ fn float(isa: Isa, x: Values<'_>, matrix: &QuantMatrix, strategy: Strategy, outp
     if strategy != Strategy::Gemv {
         return float_gemm(isa, x, matrix, strategy, pairs, output);
     }
+    if matrix.format().code_bits() == 8 {
+        return float_gemv8(isa, x, matrix, output);
+    }
     // A zero point that all codes share is part of the codebook; others are subtracted afterwards.
     let (mut codebook, asymmetric) = match matrix.format() {
         Format::Int4 { symmetry, .. } => (std::array::from_fn(|c| c as f32), symmetry == Symmetry::Asymmetric),
@@ -222,18 +225,37 @@ fn float(isa: Isa, x: Values<'_>, matrix: &QuantMatrix, strategy: Strategy, outp
         codebook = codebook.map(|v| v - f32::from(point));
     }
     if pairs {
-        float_gemv(isa, x, matrix, NibblesBf16(&codebook), asymmetric, output);
+        float_gemv(isa, x, matrix, NibblesBf16(&codebook), asymmetric, &AsTheyAre, output);
     } else {
-        float_gemv(isa, x, matrix, NibblesF32(&codebook), asymmetric, output);
+        float_gemv(isa, x, matrix, NibblesF32(&codebook), asymmetric, &AsTheyAre, output);
     }
 }
 
-fn float_gemv<O: Operand>(
+/// [`Strategy::Gemv`] with 8-bit codes.
+fn float_gemv8(isa: Isa, x: Values<'_>, matrix: &QuantMatrix, output: &Output<'_>) {
+    match matrix.format() {
+        Format::Int8 { .. } => {
+            let epilogue = Times(int8::INV_127);
+            float_gemv(isa, x, matrix, IntegersF32::<true> { flip: 0 }, false, &epilogue, output);
+        }
+        Format::AffineInt8 { symmetry: Symmetry::Symmetric, .. } => {
+            // By one, so that it is the code of INT8.
+            float_gemv(isa, x, matrix, IntegersF32::<true> { flip: 0x80 }, false, &Times(1.0), output);
+        }
+        Format::AffineInt8 { .. } => {
+            float_gemv(isa, x, matrix, IntegersF32::<false> { flip: 0 }, true, &AsTheyAre, output);
+        }
+        _ => float_gemv(isa, x, matrix, MapF32(matrix.map()), false, &AsTheyAre, output),
+    }
+}
+
+fn float_gemv<O: Operand, E: Epilogue>(
     isa: Isa,
     x: Values<'_>,
     matrix: &QuantMatrix,
     operand: O,
     asymmetric: bool,
+    epilogue: &E,
     output: &Output<'_>,
 ) {
     let mut lease = Lease::new();
@@ -241,7 +263,7 @@ fn float_gemv<O: Operand>(
     let size = (output.m(), matrix.shape().k());
     let scales = (group_len(matrix), scale_stride(matrix));
     let x = StreamX::new::<O>(isa, Source::Floats(x), size, scales, asymmetric, [words, sums]);
-    Gemv { operand, matrix, x: &x, epilogue: &AsTheyAre, output }.run(isa);
+    Gemv { operand, matrix, x: &x, epilogue, output }.run(isa);
 }
 
 /// x times W as floats; `pairs`: as bf16.

@@ -243,10 +243,19 @@ fn int4(group: usize) -> Format {
     Format::Int4 { granularity, symmetry: Symmetry::Asymmetric }
 }
 
+fn dynamic8() -> Format {
+    Format::Dynamic8 { block_size: BlockSize::B64 }
+}
+
+fn affine_int8(group: usize) -> Format {
+    let granularity = Granularity::PerGroup(GroupSize::new(group).unwrap());
+    Format::AffineInt8 { granularity, symmetry: Symmetry::Asymmetric }
+}
+
 #[test]
 fn one_flipped_code_or_swapped_scale_fails_the_bound() {
     let shape = MatShape::new(3, 256).unwrap();
-    for format in [nf4(64), int8(), int4(32)] {
+    for format in [nf4(64), int8(), int4(32), dynamic8(), affine_int8(32)] {
         let matrix = testing::arbitrary_matrix(format, shape);
         for activations in activations(format) {
             let x = OwnedValues::from_f32(Dtype::F32, &normal(&mut Random::new(5), shape.k()));
@@ -417,7 +426,12 @@ fn the_plan_streams_few_rows_where_it_can() {
     assert_eq!(plan(&matrix(nf4(64), 128), float, 1, Dtype::F32), Strategy::Gemv);
     assert_eq!(plan(&matrix(nf4(64), 128), float, 17, Dtype::F32), Strategy::Fused);
     assert_eq!(plan(&matrix(nf4(64), 96), float, 1, Dtype::F32), Strategy::Fused);
-    assert_eq!(plan(&matrix(int8(), 128), float, 1, Dtype::F32), Strategy::Fused);
+    for format in [int8(), dynamic8(), affine_int8(32)] {
+        assert_eq!(plan(&matrix(format, 128), float, 1, Dtype::F32), Strategy::Gemv);
+        assert_eq!(plan(&matrix(format, 128), float, 9, Dtype::Bf16), Strategy::Fused);
+    }
+    assert_eq!(plan(&matrix(dynamic8(), 96), float, 1, Dtype::F32), Strategy::Fused);
+    assert_eq!(plan(&matrix(affine_int8(7), 128), float, 1, Dtype::F32), Strategy::Fused);
     assert_eq!(plan(&matrix(int8(), 128), INT8, 1, Dtype::F32), Strategy::Gemv);
     assert_eq!(plan(&matrix(int8(), 128), INT8, 64, Dtype::F32), Strategy::Fused);
 }

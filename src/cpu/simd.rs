@@ -30,6 +30,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type Table16: Copy;
     /// 32 f32 values to look up.
     type Table32: Copy;
+    /// 256 f32 values to look up.
+    type Table256: Copy;
 
     /// All lanes `value`.
     fn splat(self, value: f32) -> Self::F;
@@ -92,6 +94,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     /// a >> N, zeros coming in
     fn shr<const N: i32>(self, a: Self::I) -> Self::I;
+    /// Byte N / 8 of each lane, sign-extended; N is 0, 8, 16 or 24.
+    fn signed_byte<const N: i32>(self, a: Self::I) -> Self::I;
     /// The larger, as signed integers.
     fn max_i(self, a: Self::I, b: Self::I) -> Self::I;
     /// The largest lane, as signed integers.
@@ -158,6 +162,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn lookup16(self, table: Self::Table16, index: Self::I) -> Self::F;
     /// The entries at the low five bits of each lane.
     fn lookup32(self, table: Self::Table32, index: Self::I) -> Self::F;
+    /// Makes a table. It is large, so passed on by reference.
+    fn table256(self, values: &[f32; 256]) -> Self::Table256;
+    /// The entries at all bytes of `index`: vector v has in lane i that of byte v of lane i or, unless `IN_LANE`, that of byte
+    /// `v * LANES + i` of the whole.
+    fn lookup_bytes<const IN_LANE: bool>(self, table: &Self::Table256, index: Self::I) -> [Self::F; 4];
 
     // For quantizing and dequantizing.
 

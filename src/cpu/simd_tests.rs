@@ -165,6 +165,10 @@ on_every_isa!(integer_operations, simd, {
         assert_eq!(lanes_i(simd, simd.to_bits(simd.from_bits(va))), a);
         assert_eq!(lanes_i(simd, simd.shr::<3>(va)), a.iter().map(|&v| (v as u32 >> 3) as i32).collect::<Vec<_>>());
         assert_eq!(lanes_i(simd, simd.shr::<31>(va)), a.iter().map(|&v| (v as u32 >> 31) as i32).collect::<Vec<_>>());
+        let byte = |n: i32| a.iter().map(|&v| i32::from((v >> n) as i8)).collect::<Vec<_>>();
+        assert_eq!(lanes_i(simd, simd.signed_byte::<0>(va)), byte(0));
+        assert_eq!(lanes_i(simd, simd.signed_byte::<8>(va)), byte(8));
+        assert_eq!(lanes_i(simd, simd.signed_byte::<24>(va)), byte(24));
         assert_eq!(lanes(simd, simd.to_float(va)), bits(a.iter().map(|&v| v as f32)));
         assert_eq!(Some(simd.reduce_max_i(va)), a.iter().copied().max());
         for b in integers(S::LANES) {
@@ -275,6 +279,16 @@ on_every_isa!(tables, simd, {
         assert_eq!(lanes(simd, simd.lookup16(table16, vector)), entries(15));
         assert_eq!(lanes(simd, simd.lookup32(table32, vector)), entries(31));
         assert_eq!(lanes(simd, simd.lookup256(table256, vector)), entries(255));
+        let bytes: Vec<u8> = (0..4 * S::LANES as i32).map(|i| first.wrapping_add(37 * i) as u8).collect();
+        let words: Vec<i32> = bytes.chunks_exact(4).map(|word| i32::from_le_bytes(word.try_into().unwrap())).collect();
+        let (table, words) = (simd.table256(table256), load_i(simd, &words));
+        let in_lane = simd.lookup_bytes::<true>(&table, words);
+        let in_order = simd.lookup_bytes::<false>(&table, words);
+        for (v, (in_lane, in_order)) in in_lane.into_iter().zip(in_order).enumerate() {
+            let entry = |byte: usize| values[usize::from(bytes[byte])];
+            assert_eq!(lanes(simd, in_lane), bits((0..S::LANES).map(|i| entry(4 * i + v))));
+            assert_eq!(lanes(simd, in_order), bits((0..S::LANES).map(|i| entry(v * S::LANES + i))));
+        }
     }
 });
 

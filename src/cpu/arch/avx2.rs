@@ -42,6 +42,7 @@ impl Simd for Avx2 {
     type I = __m256i;
     type Table16 = [__m256; 2];
     type Table32 = [__m256; 4];
+    type Table256 = [f32; 256];
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
@@ -215,6 +216,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn signed_byte<const N: i32>(self, a: __m256i) -> __m256i {
+        intrinsic!(_mm256_srai_epi32::<24>(_mm256_sll_epi32(a, _mm_cvtsi32_si128(24 - N))))
+    }
+
+    #[inline(always)]
     fn max_i(self, a: __m256i, b: __m256i) -> __m256i {
         intrinsic!(_mm256_max_epi32(a, b))
     }
@@ -347,6 +353,25 @@ impl Simd for Avx2 {
         let low = self.lookup16([table[0], table[1]], index);
         let high = self.lookup16([table[2], table[3]], index);
         intrinsic!(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<27>(index))))
+    }
+
+    #[inline(always)]
+    fn table256(self, values: &[f32; 256]) -> [f32; 256] {
+        *values
+    }
+
+    #[inline(always)]
+    fn lookup_bytes<const IN_LANE: bool>(self, table: &[f32; 256], index: __m256i) -> [__m256; 4] {
+        let mut bytes = [0; 32];
+        memory!(_mm256_storeu_si256(bytes.as_mut_ptr().cast(), index));
+        let from = |v: usize| self.load_bytes(&bytes[8 * v..]);
+        let vectors = if IN_LANE {
+            [index, self.shr::<8>(index), self.shr::<16>(index), self.shr::<24>(index)]
+        } else {
+            [from(0), from(1), from(2), from(3)]
+        };
+        let [a, b, c, d] = vectors;
+        [self.lookup256(table, a), self.lookup256(table, b), self.lookup256(table, c), self.lookup256(table, d)]
     }
 
     // For quantizing and dequantizing.

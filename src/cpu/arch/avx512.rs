@@ -67,6 +67,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     type I = __m512i;
     type Table16 = __m512;
     type Table32 = [__m512; 2];
+    /// `[byte of an entry][64 entries]`: a permutation of bytes looks up 64 indices at once.
+    type Table256 = [[__m512i; 4]; 4];
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -230,6 +232,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn signed_byte<const N: i32>(self, a: __m512i) -> __m512i {
+        intrinsic!(_mm512_srai_epi32::<24>(_mm512_sll_epi32(a, _mm_cvtsi32_si128(24 - N))))
+    }
+
+    #[inline(always)]
     fn max_i(self, a: __m512i, b: __m512i) -> __m512i {
         intrinsic!(_mm512_max_epi32(a, b))
     }
@@ -352,6 +359,49 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         intrinsic!(_mm512_permutex2var_ps(table[0], index, table[1]))
     }
 
+    #[inline(always)]
+    fn table256(self, values: &[f32; 256]) -> [[__m512i; 4]; 4] {
+        let mut planes = [[0; 256]; 4];
+        for (i, values) in values.chunks_exact(16).enumerate() {
+            let mut bits = self.to_bits(self.load(values));
+            for plane in &mut planes {
+                self.store_bytes(bits, &mut plane[16 * i..]);
+                bits = self.shr::<8>(bits);
+            }
+        }
+        let mut table = [[self.splat_i(0); 4]; 4];
+        for (table, plane) in table.iter_mut().zip(&planes) {
+            for (table, entries) in table.iter_mut().zip(plane.chunks_exact(64)) {
+                *table = memory!(_mm512_loadu_si512(entries.as_ptr().cast()));
+            }
+        }
+        table
+    }
+
+    #[inline(always)]
+    fn lookup_bytes<const IN_LANE: bool>(self, table: &[[__m512i; 4]; 4], index: __m512i) -> [__m512; 4] {
+        // Unpacking interleaves within quarters, so the bytes are first put where it takes them from.
+        let order = if IN_LANE { &LANES_FOR_UNPACKING } else { &VECTORS_FOR_UNPACKING };
+        memory!({
+            let index = _mm512_permutexvar_epi8(_mm512_loadu_si512(order.as_ptr().cast()), index);
+            let upper = _mm512_movepi8_mask(index);
+            let mut planes = [index; 4];
+            for (plane, table) in planes.iter_mut().zip(table) {
+                let low = _mm512_permutex2var_epi8(table[0], index, table[1]);
+                *plane = _mm512_mask_blend_epi8(upper, low, _mm512_permutex2var_epi8(table[2], index, table[3]));
+            }
+            let [a, b, c, d] = planes;
+            let (low, high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
+            let (low_after, high_after) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
+            [
+                _mm512_castsi512_ps(_mm512_unpacklo_epi16(low, high)),
+                _mm512_castsi512_ps(_mm512_unpackhi_epi16(low, high)),
+                _mm512_castsi512_ps(_mm512_unpacklo_epi16(low_after, high_after)),
+                _mm512_castsi512_ps(_mm512_unpackhi_epi16(low_after, high_after)),
+            ]
+        })
+    }
+
     // For quantizing and dequantizing.
 
     #[inline(always)]
@@ -410,6 +460,22 @@ static LANES_TO_BYTES: [u8; 64] = {
     }
     order
 };
+
+/// Byte `16 * q + 4 * v + i` comes from byte v of lane `4 * q + i`.
+static LANES_FOR_UNPACKING: [u8; 64] = order_for_unpacking(4, 1);
+/// Byte `16 * q + 4 * v + i` comes from byte `16 * v + 4 * q + i`.
+static VECTORS_FOR_UNPACKING: [u8; 64] = order_for_unpacking(1, 16);
+
+const fn order_for_unpacking(lane_step: usize, vector_step: usize) -> [u8; 64] {
+    let mut order = [0; 64];
+    let mut n = 0;
+    while n < 64 {
+        let (lane, vector) = (n / 16 * 4 + n % 4, n / 4 % 4);
+        order[n] = (lane * lane_step + vector * vector_step) as u8;
+        n += 1;
+    }
+    order
+}
 
 /// Joins neighbouring bytes, each 0 to 15, into bytes of two codes, the first in the high half: 32 bytes.
 #[inline]

@@ -23,6 +23,7 @@ impl Simd for Scalar {
     type I = I;
     type Table16 = [f32; 16];
     type Table32 = [f32; 32];
+    type Table256 = [f32; 256];
 
     #[inline(always)]
     fn splat(self, value: f32) -> F {
@@ -134,6 +135,10 @@ impl Simd for Scalar {
         a.map(|v| ((v as u32) >> N) as i32)
     }
     #[inline(always)]
+    fn signed_byte<const N: i32>(self, a: I) -> I {
+        a.map(|v| i32::from((v >> N) as i8))
+    }
+    #[inline(always)]
     fn max_i(self, a: I, b: I) -> I {
         lanes(|i| a[i].max(b[i]))
     }
@@ -232,6 +237,16 @@ impl Simd for Scalar {
     }
 
     // For quantizing and dequantizing.
+
+    #[inline(always)]
+    fn table256(self, values: &[f32; 256]) -> [f32; 256] {
+        *values
+    }
+    #[inline(always)]
+    fn lookup_bytes<const IN_LANE: bool>(self, table: &[f32; 256], index: I) -> [F; 4] {
+        let byte = |n: usize| (index[n / 4] >> (8 * (n % 4))) & 255;
+        std::array::from_fn(|v| lanes(|i| table[byte(if IN_LANE { 4 * i + v } else { v * LANES + i }) as usize]))
+    }
 
     #[inline(always)]
     fn lookup256(self, table: &[f32; 256], index: I) -> F {

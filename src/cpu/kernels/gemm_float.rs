@@ -68,6 +68,16 @@ impl Epilogue for AsTheyAre {
     fn finish<S: Simd>(&self, _: S, _: usize, _: usize, _: &mut [f32]) {}
 }
 
+/// Sums times what all scales lack.
+pub struct Times(pub f32);
+
+impl Epilogue for Times {
+    #[inline(always)]
+    fn finish<S: Simd>(&self, _: S, _: usize, _: usize, values: &mut [f32]) {
+        values.iter_mut().for_each(|value| *value *= self.0);
+    }
+}
+
 /// W of any format, decoded where it is used, as `word` says.
 pub struct Decoded<'a> {
     /// W.

@@ -15,11 +15,10 @@ pub trait Operand: Copy + Send + Sync {
     const SCALED: bool;
     /// Whether x is codes and products are [`Simd::dot4`].
     const INTEGER: bool;
-    /// Whether two rows of W go at once, to load x once for both. Good where the arithmetic is the limit; where memory is, one
-    /// stream is read faster than two (NF4 with bf16 x at 14336x4096: 1.15 ms against 1.50).
-    const TWO_ROWS: bool;
     /// The codebook.
-    type Table<S: Simd>: Copy;
+    type Table<S: Simd>;
+    /// A chunk on its way to vectors, where they are cheaper made all at once.
+    type Chunk<S: Simd>: Copy;
     /// The sums of a chunk.
     type Part<S: Simd>: Copy;
     /// The sums of a row.
@@ -27,8 +26,10 @@ pub trait Operand: Copy + Send + Sync {
 
     /// Loads the codebook.
     fn table<S: Simd>(self, simd: S) -> Self::Table<S>;
+    /// What of a chunk is made once.
+    fn open<S: Simd>(simd: S, table: &Self::Table<S>, words: S::I) -> Self::Chunk<S>;
     /// Vector `vector` of the chunk.
-    fn decode<S: Simd>(self, simd: S, table: Self::Table<S>, words: S::I, vector: usize) -> S::I;
+    fn decode<S: Simd>(simd: S, table: &Self::Table<S>, chunk: Self::Chunk<S>, vector: usize) -> S::I;
     /// No sums.
     fn zero_part<S: Simd>(simd: S) -> Self::Part<S>;
     /// No sums.
@@ -58,6 +59,32 @@ fn shift<S: Simd>(simd: S, words: S::I, count: usize) -> S::I {
     }
 }
 
+/// The sums of an operand whose products are floats: one vector for a chunk, one for the row.
+macro_rules! float_sums {
+    (|$simd:ident, $part:ident, $w:ident, $x:ident| $step:expr) => {
+        #[inline(always)]
+        fn zero_part<S: Simd>(simd: S) -> S::F {
+            simd.splat(0.0)
+        }
+        #[inline(always)]
+        fn zero_sum<S: Simd>(simd: S) -> S::F {
+            simd.splat(0.0)
+        }
+        #[inline(always)]
+        fn step<S: Simd>($simd: S, $part: S::F, $w: S::I, $x: S::I) -> S::F {
+            $step
+        }
+        #[inline(always)]
+        fn fold<S: Simd>(simd: S, sum: S::F, part: S::F, scales: S::F) -> S::F {
+            simd.mul_add(part, scales, sum)
+        }
+        #[inline(always)]
+        fn reduce<S: Simd>(simd: S, sum: S::F) -> f32 {
+            simd.reduce_add(sum)
+        }
+    };
+}
+
 /// 4-bit codes of a codebook with f32 values of x: shift, look up, multiply-add for a vector of values.
 ///
 /// Nibble i of a word is value `i ^ 1` of its lane, as the even value is in the high half of a byte.
@@ -68,9 +95,9 @@ impl Operand for NibblesF32<'_> {
     const LANE_VALUES: usize = 8;
     const VECTORS: usize = 8;
     const SCALED: bool = true;
-    const TWO_ROWS: bool = true;
     const INTEGER: bool = false;
     type Table<S: Simd> = S::Table16;
+    type Chunk<S: Simd> = S::I;
     type Part<S: Simd> = S::F;
     type Sum<S: Simd> = S::F;
 
@@ -79,29 +106,14 @@ impl Operand for NibblesF32<'_> {
         simd.table16(self.0)
     }
     #[inline(always)]
-    fn decode<S: Simd>(self, simd: S, table: S::Table16, words: S::I, vector: usize) -> S::I {
-        simd.to_bits(simd.lookup16(table, shift(simd, words, vector)))
+    fn open<S: Simd>(_: S, _: &Self::Table<S>, words: S::I) -> S::I {
+        words
     }
     #[inline(always)]
-    fn zero_part<S: Simd>(simd: S) -> S::F {
-        simd.splat(0.0)
+    fn decode<S: Simd>(simd: S, table: &S::Table16, words: S::I, vector: usize) -> S::I {
+        simd.to_bits(simd.lookup16(*table, shift(simd, words, vector)))
     }
-    #[inline(always)]
-    fn zero_sum<S: Simd>(simd: S) -> S::F {
-        simd.splat(0.0)
-    }
-    #[inline(always)]
-    fn step<S: Simd>(simd: S, part: S::F, w: S::I, x: S::I) -> S::F {
-        simd.mul_add(simd.from_bits(w), simd.from_bits(x), part)
-    }
-    #[inline(always)]
-    fn fold<S: Simd>(simd: S, sum: S::F, part: S::F, scales: S::F) -> S::F {
-        simd.mul_add(part, scales, sum)
-    }
-    #[inline(always)]
-    fn reduce<S: Simd>(simd: S, sum: S::F) -> f32 {
-        simd.reduce_add(sum)
-    }
+    float_sums!(|simd, part, w, x| simd.mul_add(simd.from_bits(w), simd.from_bits(x), part));
     #[inline(always)]
     fn x_word(lane: &[f32], vector: usize) -> u32 {
         lane[vector ^ 1].to_bits()
@@ -117,9 +129,9 @@ impl Operand for NibblesBf16<'_> {
     const LANE_VALUES: usize = 8;
     const VECTORS: usize = 4;
     const SCALED: bool = true;
-    const TWO_ROWS: bool = false;
     const INTEGER: bool = false;
     type Table<S: Simd> = S::TableBf16;
+    type Chunk<S: Simd> = S::I;
     type Part<S: Simd> = S::F;
     type Sum<S: Simd> = S::F;
 
@@ -128,29 +140,14 @@ impl Operand for NibblesBf16<'_> {
         simd.table_bf16(self.0)
     }
     #[inline(always)]
-    fn decode<S: Simd>(self, simd: S, table: S::TableBf16, words: S::I, vector: usize) -> S::I {
-        simd.lookup_bf16(table, shift(simd, words, vector))
+    fn open<S: Simd>(_: S, _: &Self::Table<S>, words: S::I) -> S::I {
+        words
     }
     #[inline(always)]
-    fn zero_part<S: Simd>(simd: S) -> S::F {
-        simd.splat(0.0)
+    fn decode<S: Simd>(simd: S, table: &S::TableBf16, words: S::I, vector: usize) -> S::I {
+        simd.lookup_bf16(*table, shift(simd, words, vector))
     }
-    #[inline(always)]
-    fn zero_sum<S: Simd>(simd: S) -> S::F {
-        simd.splat(0.0)
-    }
-    #[inline(always)]
-    fn step<S: Simd>(simd: S, part: S::F, w: S::I, x: S::I) -> S::F {
-        simd.dot_bf16(part, w, x)
-    }
-    #[inline(always)]
-    fn fold<S: Simd>(simd: S, sum: S::F, part: S::F, scales: S::F) -> S::F {
-        simd.mul_add(part, scales, sum)
-    }
-    #[inline(always)]
-    fn reduce<S: Simd>(simd: S, sum: S::F) -> f32 {
-        simd.reduce_add(sum)
-    }
+    float_sums!(|simd, part, w, x| simd.dot_bf16(part, w, x));
     #[inline(always)]
     fn x_word(lane: &[f32], vector: usize) -> u32 {
         // Nibble `vector` of the low half of the word, and of the high half.
@@ -171,9 +168,9 @@ impl<const NIBBLES: bool, const SCALED: bool> Operand for Bytes<NIBBLES, SCALED>
     const LANE_VALUES: usize = if NIBBLES { 8 } else { 4 };
     const VECTORS: usize = if NIBBLES { 2 } else { 1 };
     const SCALED: bool = SCALED;
-    const TWO_ROWS: bool = NIBBLES;
     const INTEGER: bool = true;
     type Table<S: Simd> = S::I;
+    type Chunk<S: Simd> = S::I;
     type Part<S: Simd> = S::I;
     type Sum<S: Simd> = (S::I, S::F);
 
@@ -182,8 +179,12 @@ impl<const NIBBLES: bool, const SCALED: bool> Operand for Bytes<NIBBLES, SCALED>
         simd.splat_i(i32::from_ne_bytes([if NIBBLES { 0x0f } else { self.flip }; 4]))
     }
     #[inline(always)]
-    fn decode<S: Simd>(self, simd: S, table: S::I, words: S::I, vector: usize) -> S::I {
-        if NIBBLES { simd.and(shift(simd, words, 1 - vector), table) } else { simd.xor(words, table) }
+    fn open<S: Simd>(_: S, _: &Self::Table<S>, words: S::I) -> S::I {
+        words
+    }
+    #[inline(always)]
+    fn decode<S: Simd>(simd: S, table: &S::I, words: S::I, vector: usize) -> S::I {
+        if NIBBLES { simd.and(shift(simd, words, 1 - vector), *table) } else { simd.xor(words, *table) }
     }
     #[inline(always)]
     fn zero_part<S: Simd>(simd: S) -> S::I {
@@ -213,5 +214,81 @@ impl<const NIBBLES: bool, const SCALED: bool> Operand for Bytes<NIBBLES, SCALED>
     fn x_word(lane: &[f32], vector: usize) -> u32 {
         let step = if NIBBLES { 2 } else { 1 };
         u32::from_ne_bytes(std::array::from_fn(|i| lane[vector + step * i] as i8 as u8))
+    }
+}
+
+/// 8-bit codes as integers, with f32 values of x: exact, and on Zen 4 no more instructions than with bf16 pairs.
+#[derive(Clone, Copy)]
+pub struct IntegersF32<const SIGNED: bool> {
+    /// What to flip in each byte: 0x80 subtracts 128 from unsigned codes that are then read as signed.
+    pub flip: u8,
+}
+
+impl<const SIGNED: bool> Operand for IntegersF32<SIGNED> {
+    const LANE_VALUES: usize = 4;
+    const VECTORS: usize = 4;
+    const SCALED: bool = true;
+    const INTEGER: bool = false;
+    type Table<S: Simd> = S::I;
+    type Chunk<S: Simd> = S::I;
+    type Part<S: Simd> = S::F;
+    type Sum<S: Simd> = S::F;
+
+    #[inline(always)]
+    fn table<S: Simd>(self, simd: S) -> S::I {
+        simd.splat_i(i32::from_ne_bytes([self.flip; 4]))
+    }
+    #[inline(always)]
+    fn open<S: Simd>(simd: S, table: &S::I, words: S::I) -> S::I {
+        simd.xor(words, *table)
+    }
+    #[inline(always)]
+    fn decode<S: Simd>(simd: S, _: &S::I, words: S::I, vector: usize) -> S::I {
+        let code = match (SIGNED, vector) {
+            (true, 0) => simd.signed_byte::<0>(words),
+            (true, 1) => simd.signed_byte::<8>(words),
+            (true, 2) => simd.signed_byte::<16>(words),
+            (true, _) => simd.signed_byte::<24>(words),
+            (false, vector) => simd.and(shift(simd, words, 2 * vector), simd.splat_i(0xff)),
+        };
+        simd.to_bits(simd.to_float(code))
+    }
+    float_sums!(|simd, part, w, x| simd.mul_add(simd.from_bits(w), simd.from_bits(x), part));
+    #[inline(always)]
+    fn x_word(lane: &[f32], vector: usize) -> u32 {
+        lane[vector].to_bits()
+    }
+}
+
+/// 8-bit codes of a map with f32 values of x.
+#[derive(Clone, Copy)]
+pub struct MapF32<'a>(pub &'a [f32; 256]);
+
+impl Operand for MapF32<'_> {
+    const LANE_VALUES: usize = 4;
+    const VECTORS: usize = 4;
+    const SCALED: bool = true;
+    const INTEGER: bool = false;
+    type Table<S: Simd> = S::Table256;
+    type Chunk<S: Simd> = [S::F; 4];
+    type Part<S: Simd> = S::F;
+    type Sum<S: Simd> = S::F;
+
+    #[inline(always)]
+    fn table<S: Simd>(self, simd: S) -> S::Table256 {
+        simd.table256(self.0)
+    }
+    #[inline(always)]
+    fn open<S: Simd>(simd: S, table: &S::Table256, words: S::I) -> [S::F; 4] {
+        simd.lookup_bytes::<true>(table, words)
+    }
+    #[inline(always)]
+    fn decode<S: Simd>(simd: S, _: &S::Table256, chunk: [S::F; 4], vector: usize) -> S::I {
+        simd.to_bits(chunk[vector])
+    }
+    float_sums!(|simd, part, w, x| simd.mul_add(simd.from_bits(w), simd.from_bits(x), part));
+    #[inline(always)]
+    fn x_word(lane: &[f32], vector: usize) -> u32 {
+        lane[vector].to_bits()
     }
 }

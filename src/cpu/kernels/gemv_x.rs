@@ -27,9 +27,20 @@ impl LaneScales {
     /// For rows of `k` values, `group_len` of which share a scale, in chunks of `lanes` words of `lane_values`.
     fn new(k: usize, group_len: usize, row_stride: usize, lanes: usize, lane_values: usize) -> Self {
         let chunks = k.div_ceil(lanes * lane_values);
-        let group = |lane: usize| (lane * lane_values).min(k - 1) / group_len;
-        let first: Vec<usize> = (0..chunks).map(|chunk| group(chunk * lanes)).collect();
-        let offset = (0..chunks * lanes).map(|lane| (group(lane) - first[lane / lanes]) as i32).collect();
+        let (mut first, mut offset) = (Vec::with_capacity(chunks), Vec::with_capacity(chunks * lanes));
+        // Groups are counted, not divided for: this is done in every call.
+        let (mut group, mut group_end) = (0, group_len);
+        for chunk in 0..chunks {
+            for lane in chunk * lanes..(chunk + 1) * lanes {
+                while (lane * lane_values).min(k - 1) >= group_end {
+                    (group, group_end) = (group + 1, group_end + group_len);
+                }
+                if lane == chunk * lanes {
+                    first.push(group);
+                }
+                offset.push((group - first[chunk]) as i32);
+            }
+        }
         Self { row_stride, groups: k.div_ceil(group_len), first, offset }
     }
 }
