@@ -28,6 +28,122 @@ struct GemmDenseArgs {
 };
 static_assert(sizeof(GemmDenseArgs) == 64, "src/cuda/args.rs has the same size");
 
+/// Arguments of `gemm_int8`, all of its kernels. Sizes in elements, matrices row-major.
+struct GemmInt8Args {
+    DEVICE_PTR(const int8_t) x;               ///< [M, K]
+    DEVICE_PTR(const void) w;                 ///< [N, K]: i8; u8 where codes are affine
+    DEVICE_PTR(const float) x_absmax;         ///< [M]
+    DEVICE_PTR(const int32_t) x_sums;         ///< [M], of each row's codes; null when all zero points are 0
+    DEVICE_PTR(const float) w_scales;         ///< [N], or [1]
+    DEVICE_PTR(const uint8_t) w_zero_points;  ///< as many; null: all are `zero_point`
+    DEVICE_PTR(const float) bias;             ///< [N]; null: none
+    DEVICE_PTR(void) y;                       ///< [M, N]
+    DEVICE_PTR(int32_t) partials;             ///< [splits, M, N]; null when every block sums over all of K
+    DEVICE_PTR(float) outlier_sums;           ///< [M, N], beside `partials`
+    DEVICE_PTR(const uint32_t) outlier_count;  ///< how many columns are in floating point; null: none
+    DEVICE_PTR(const void) outlier_x;         ///< [M, outlier_ld] of the type of y, zeros to a multiple of 16 columns
+    DEVICE_PTR(const void) outlier_w;         ///< [N, outlier_ld], likewise
+    uint32_t m;
+    uint32_t n;
+    uint32_t k;
+    uint32_t k_per_split;    ///< values of K that one block sums over: a multiple of 64
+    uint32_t splits;
+    uint32_t whole_fours;    ///< 1: N is a multiple of 4 and y aligned to four of its elements
+    uint32_t outlier_ld;
+    uint32_t zero_point;
+    uint32_t scale_per_row;  ///< 0: one scale and zero point for all of W
+    float factor;            ///< what all scales are multiplied by
+};
+static_assert(sizeof(GemmInt8Args) == 144, "src/cuda/args.rs has the same size");
+
+/// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,
+/// with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
+struct DivisorArgs {
+    uint64_t divisor;
+    uint64_t multiplier;
+    uint64_t shift;
+};
+static_assert(sizeof(DivisorArgs) == 24, "src/cuda/args.rs has the same size");
+
+/// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes row-major [N, K], one byte each.
+///
+/// Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
+struct W8Args {
+    DEVICE_PTR(const uint8_t) codes;
+    DEVICE_PTR(const float) scales;
+    DEVICE_PTR(const uint8_t) zero_points;  ///< one per scale, or null: all are `zero_point`
+    DEVICE_PTR(const float) map;            ///< f32[256], of the dynamic map; null otherwise
+    DivisorArgs row_len;                    ///< values per row of scales
+    DivisorArgs group;                      ///< values per scale; the last of a row may have fewer
+    uint64_t groups_per_row;
+    uint32_t zero_point;  ///< of affine codes without stored ones
+    uint32_t is_affine;   ///< 1: (code - zero point) * scale; 0: INT8 by absmax, or the dynamic map
+};
+static_assert(sizeof(W8Args) == 96, "src/cuda/args.rs has the same size");
+
+/// Arguments of `dequant_int8`: all values of a matrix, as floats.
+struct DequantInt8Args {
+    W8Args w;
+    DEVICE_PTR(void) out;  ///< [num_values] of the kernel's type
+    uint64_t num_values;
+};
+static_assert(sizeof(DequantInt8Args) == 112, "src/cuda/args.rs has the same size");
+
+/// Arguments of `quantize_int8`, rows to codes. Addresses that may be null: what is not wanted.
+struct QuantizeRowsArgs {
+    DEVICE_PTR(const void) x;                ///< [M, K] of the kernel's type
+    DEVICE_PTR(int8_t) codes;                ///< [M, K]
+    DEVICE_PTR(float) absmax;                ///< [M]; may be null
+    DEVICE_PTR(int32_t) sums;                ///< [M], of each row's codes; may be null
+    DEVICE_PTR(uint8_t) flags;               ///< [K], set to 1 where a column has an outlier; may be null
+    DEVICE_PTR(uint64_t) first_nonfinite;    ///< lowered to the flat index of a NaN or infinity; may be null
+    DEVICE_PTR(const float) tensor_absmax;   ///< one absmax for all rows, instead of their own; may be null
+    uint64_t m;
+    uint32_t k;
+    uint32_t is_aligned;  ///< 1: rows of x begin at multiples of 16 bytes, rows of codes at multiples of 16 values of x
+    float threshold;      ///< magnitudes from here on are outliers; NaN: none are
+    float max_code;
+};
+static_assert(sizeof(QuantizeRowsArgs) == 80, "src/cuda/args.rs has the same size");
+
+/// Arguments of `quantize_int8`, the columns with outliers.
+struct OutliersArgs {
+    W8Args w;
+    DEVICE_PTR(const void) x;         ///< [M, K] of the kernel's type
+    DEVICE_PTR(int8_t) codes;         ///< [M, K]: zeroed in these columns
+    DEVICE_PTR(int32_t) sums;         ///< [M]: of the codes that stay
+    DEVICE_PTR(const uint8_t) flags;  ///< [K padded to a multiple of 256], 1 for the columns that are taken, 0 otherwise
+    DEVICE_PTR(uint32_t) columns;     ///< [K]: their indices, ascending
+    DEVICE_PTR(uint32_t) count;       ///< how many
+    DEVICE_PTR(void) outlier_x;       ///< [M, ld] of the kernel's type
+    DEVICE_PTR(void) outlier_w;       ///< [N, ld] of the kernel's type
+    uint64_t m;
+    uint64_t n;  ///< 0 when W is not gathered
+    uint32_t k;
+    uint32_t ld;  ///< K rounded up to 16
+};
+static_assert(sizeof(OutliersArgs) == 184, "src/cuda/args.rs has the same size");
+
+/// Arguments of `quantize_int8`, rounded rows as floats.
+struct DequantRowsArgs {
+    DEVICE_PTR(const void) x;         ///< [M, K] of the kernel's type: taken in columns with outliers
+    DEVICE_PTR(const int8_t) codes;   ///< [M, K]
+    DEVICE_PTR(const float) absmax;   ///< [M]
+    DEVICE_PTR(const uint8_t) flags;  ///< [K]; null: no column has outliers
+    DEVICE_PTR(float) out;            ///< [M, K]
+    uint64_t m;
+    uint32_t k;
+    float max_code;
+};
+static_assert(sizeof(DequantRowsArgs) == 56, "src/cuda/args.rs has the same size");
+
+/// Arguments of `quantize_int8`, the largest magnitude of a tensor.
+struct TensorAbsmaxArgs {
+    DEVICE_PTR(const void) x;         ///< [num_values] of the kernel's type, 16-byte aligned
+    DEVICE_PTR(uint32_t) absmax;      ///< raised to the bits of the largest magnitude that is not a NaN; begins as 0
+    uint64_t num_values;
+};
+static_assert(sizeof(TensorAbsmaxArgs) == 24, "src/cuda/args.rs has the same size");
 /// A 4-bit matrix W[N, K] in the layout mma_w4 (src/layout/mma_w4.rs): value = (codebook[code] - zero) * scale.
 struct W4Args {
     DEVICE_PTR(const uint8_t) codes;         ///< tiles of 16 rows x 64 columns, [row_tiles][k_tiles][512]

@@ -32,16 +32,20 @@ union Vector {
     __device__ __forceinline__ Vector() {}
 };
 
-// Values `first` .. `first + kVectorValues` of the `count` at `values`; zeros beyond. `is_aligned`: `values + first` is a
-// multiple of 16 bytes, and all of them or none are within `count`.
+// The vector at `from`, a multiple of 16 bytes.
 template <typename T>
-__device__ __forceinline__ Vector<T> load_vector(const T *values, uint64_t first, uint64_t count, bool is_aligned) {
+__device__ __forceinline__ Vector<T> load_vector(const T *from) {
+    Vector<T> vector;
+    vector.bits = *reinterpret_cast<const uint4 *>(from);
+    return vector;
+}
+
+// Values `first` .. `first + kVectorValues` of the `count` at `values`, zeros beyond; `values + first` is a multiple of 16 bytes.
+template <typename T>
+__device__ __forceinline__ Vector<T> load_vector_within(const T *values, uint64_t first, uint64_t count) {
+    if (first + kVectorValues<T> <= count) return load_vector(values + first);
     Vector<T> vector;
     vector.bits = make_uint4(0, 0, 0, 0);
-    if (is_aligned) {
-        if (first < count) vector.bits = *reinterpret_cast<const uint4 *>(values + first);
-        return vector;
-    }
 #pragma unroll
     for (int i = 0; i < kVectorValues<T>; ++i)
         if (first + i < count) vector.values[i] = values[first + i];

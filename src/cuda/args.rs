@@ -39,6 +39,286 @@ const _: () = {
     ["Offset of field: GemmDenseArgs::splits"][::core::mem::offset_of!(GemmDenseArgs, splits) - 56usize];
     ["Offset of field: GemmDenseArgs::whole_fours"][::core::mem::offset_of!(GemmDenseArgs, whole_fours) - 60usize];
 };
+/// Arguments of `gemm_int8`, all of its kernels. Sizes in elements, matrices row-major.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GemmInt8Args {
+    /// [M, K]
+    pub x: u64,
+    /// [N, K]: i8; u8 where codes are affine
+    pub w: u64,
+    /// [M]
+    pub x_absmax: u64,
+    /// [M], of each row's codes; null when all zero points are 0
+    pub x_sums: u64,
+    /// [N], or [1]
+    pub w_scales: u64,
+    /// as many; null: all are `zero_point`
+    pub w_zero_points: u64,
+    /// [N]; null: none
+    pub bias: u64,
+    /// [M, N]
+    pub y: u64,
+    /// [splits, M, N]; null when every block sums over all of K
+    pub partials: u64,
+    /// [M, N], beside `partials`
+    pub outlier_sums: u64,
+    /// how many columns are in floating point; null: none
+    pub outlier_count: u64,
+    /// [M, outlier_ld] of the type of y, zeros to a multiple of 16 columns
+    pub outlier_x: u64,
+    /// [N, outlier_ld], likewise
+    pub outlier_w: u64,
+    pub m: u32,
+    pub n: u32,
+    pub k: u32,
+    /// values of K that one block sums over: a multiple of 64
+    pub k_per_split: u32,
+    pub splits: u32,
+    /// 1: N is a multiple of 4 and y aligned to four of its elements
+    pub whole_fours: u32,
+    pub outlier_ld: u32,
+    pub zero_point: u32,
+    /// 0: one scale and zero point for all of W
+    pub scale_per_row: u32,
+    /// what all scales are multiplied by
+    pub factor: f32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmInt8Args"][::core::mem::size_of::<GemmInt8Args>() - 144usize];
+    ["Alignment of GemmInt8Args"][::core::mem::align_of::<GemmInt8Args>() - 8usize];
+    ["Offset of field: GemmInt8Args::x"][::core::mem::offset_of!(GemmInt8Args, x) - 0usize];
+    ["Offset of field: GemmInt8Args::w"][::core::mem::offset_of!(GemmInt8Args, w) - 8usize];
+    ["Offset of field: GemmInt8Args::x_absmax"][::core::mem::offset_of!(GemmInt8Args, x_absmax) - 16usize];
+    ["Offset of field: GemmInt8Args::x_sums"][::core::mem::offset_of!(GemmInt8Args, x_sums) - 24usize];
+    ["Offset of field: GemmInt8Args::w_scales"][::core::mem::offset_of!(GemmInt8Args, w_scales) - 32usize];
+    ["Offset of field: GemmInt8Args::w_zero_points"][::core::mem::offset_of!(GemmInt8Args, w_zero_points) - 40usize];
+    ["Offset of field: GemmInt8Args::bias"][::core::mem::offset_of!(GemmInt8Args, bias) - 48usize];
+    ["Offset of field: GemmInt8Args::y"][::core::mem::offset_of!(GemmInt8Args, y) - 56usize];
+    ["Offset of field: GemmInt8Args::partials"][::core::mem::offset_of!(GemmInt8Args, partials) - 64usize];
+    ["Offset of field: GemmInt8Args::outlier_sums"][::core::mem::offset_of!(GemmInt8Args, outlier_sums) - 72usize];
+    ["Offset of field: GemmInt8Args::outlier_count"][::core::mem::offset_of!(GemmInt8Args, outlier_count) - 80usize];
+    ["Offset of field: GemmInt8Args::outlier_x"][::core::mem::offset_of!(GemmInt8Args, outlier_x) - 88usize];
+    ["Offset of field: GemmInt8Args::outlier_w"][::core::mem::offset_of!(GemmInt8Args, outlier_w) - 96usize];
+    ["Offset of field: GemmInt8Args::m"][::core::mem::offset_of!(GemmInt8Args, m) - 104usize];
+    ["Offset of field: GemmInt8Args::n"][::core::mem::offset_of!(GemmInt8Args, n) - 108usize];
+    ["Offset of field: GemmInt8Args::k"][::core::mem::offset_of!(GemmInt8Args, k) - 112usize];
+    ["Offset of field: GemmInt8Args::k_per_split"][::core::mem::offset_of!(GemmInt8Args, k_per_split) - 116usize];
+    ["Offset of field: GemmInt8Args::splits"][::core::mem::offset_of!(GemmInt8Args, splits) - 120usize];
+    ["Offset of field: GemmInt8Args::whole_fours"][::core::mem::offset_of!(GemmInt8Args, whole_fours) - 124usize];
+    ["Offset of field: GemmInt8Args::outlier_ld"][::core::mem::offset_of!(GemmInt8Args, outlier_ld) - 128usize];
+    ["Offset of field: GemmInt8Args::zero_point"][::core::mem::offset_of!(GemmInt8Args, zero_point) - 132usize];
+    ["Offset of field: GemmInt8Args::scale_per_row"][::core::mem::offset_of!(GemmInt8Args, scale_per_row) - 136usize];
+    ["Offset of field: GemmInt8Args::factor"][::core::mem::offset_of!(GemmInt8Args, factor) - 140usize];
+};
+/// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,\n with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct DivisorArgs {
+    pub divisor: u64,
+    pub multiplier: u64,
+    pub shift: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DivisorArgs"][::core::mem::size_of::<DivisorArgs>() - 24usize];
+    ["Alignment of DivisorArgs"][::core::mem::align_of::<DivisorArgs>() - 8usize];
+    ["Offset of field: DivisorArgs::divisor"][::core::mem::offset_of!(DivisorArgs, divisor) - 0usize];
+    ["Offset of field: DivisorArgs::multiplier"][::core::mem::offset_of!(DivisorArgs, multiplier) - 8usize];
+    ["Offset of field: DivisorArgs::shift"][::core::mem::offset_of!(DivisorArgs, shift) - 16usize];
+};
+/// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes row-major [N, K], one byte each.\n\n Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct W8Args {
+    pub codes: u64,
+    pub scales: u64,
+    /// one per scale, or null: all are `zero_point`
+    pub zero_points: u64,
+    /// f32[256], of the dynamic map; null otherwise
+    pub map: u64,
+    /// values per row of scales
+    pub row_len: DivisorArgs,
+    /// values per scale; the last of a row may have fewer
+    pub group: DivisorArgs,
+    pub groups_per_row: u64,
+    /// of affine codes without stored ones
+    pub zero_point: u32,
+    /// 1: (code - zero point) * scale; 0: INT8 by absmax, or the dynamic map
+    pub is_affine: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of W8Args"][::core::mem::size_of::<W8Args>() - 96usize];
+    ["Alignment of W8Args"][::core::mem::align_of::<W8Args>() - 8usize];
+    ["Offset of field: W8Args::codes"][::core::mem::offset_of!(W8Args, codes) - 0usize];
+    ["Offset of field: W8Args::scales"][::core::mem::offset_of!(W8Args, scales) - 8usize];
+    ["Offset of field: W8Args::zero_points"][::core::mem::offset_of!(W8Args, zero_points) - 16usize];
+    ["Offset of field: W8Args::map"][::core::mem::offset_of!(W8Args, map) - 24usize];
+    ["Offset of field: W8Args::row_len"][::core::mem::offset_of!(W8Args, row_len) - 32usize];
+    ["Offset of field: W8Args::group"][::core::mem::offset_of!(W8Args, group) - 56usize];
+    ["Offset of field: W8Args::groups_per_row"][::core::mem::offset_of!(W8Args, groups_per_row) - 80usize];
+    ["Offset of field: W8Args::zero_point"][::core::mem::offset_of!(W8Args, zero_point) - 88usize];
+    ["Offset of field: W8Args::is_affine"][::core::mem::offset_of!(W8Args, is_affine) - 92usize];
+};
+/// Arguments of `dequant_int8`: all values of a matrix, as floats.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct DequantInt8Args {
+    pub w: W8Args,
+    /// [num_values] of the kernel's type
+    pub out: u64,
+    pub num_values: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DequantInt8Args"][::core::mem::size_of::<DequantInt8Args>() - 112usize];
+    ["Alignment of DequantInt8Args"][::core::mem::align_of::<DequantInt8Args>() - 8usize];
+    ["Offset of field: DequantInt8Args::w"][::core::mem::offset_of!(DequantInt8Args, w) - 0usize];
+    ["Offset of field: DequantInt8Args::out"][::core::mem::offset_of!(DequantInt8Args, out) - 96usize];
+    ["Offset of field: DequantInt8Args::num_values"][::core::mem::offset_of!(DequantInt8Args, num_values) - 104usize];
+};
+/// Arguments of `quantize_int8`, rows to codes. Addresses that may be null: what is not wanted.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct QuantizeRowsArgs {
+    /// [M, K] of the kernel's type
+    pub x: u64,
+    /// [M, K]
+    pub codes: u64,
+    /// [M]; may be null
+    pub absmax: u64,
+    /// [M], of each row's codes; may be null
+    pub sums: u64,
+    /// [K], set to 1 where a column has an outlier; may be null
+    pub flags: u64,
+    /// lowered to the flat index of a NaN or infinity; may be null
+    pub first_nonfinite: u64,
+    /// one absmax for all rows, instead of their own; may be null
+    pub tensor_absmax: u64,
+    pub m: u64,
+    pub k: u32,
+    /// 1: rows of x begin at multiples of 16 bytes, rows of codes at multiples of 16 values of x
+    pub is_aligned: u32,
+    /// magnitudes from here on are outliers; NaN: none are
+    pub threshold: f32,
+    pub max_code: f32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of QuantizeRowsArgs"][::core::mem::size_of::<QuantizeRowsArgs>() - 80usize];
+    ["Alignment of QuantizeRowsArgs"][::core::mem::align_of::<QuantizeRowsArgs>() - 8usize];
+    ["Offset of field: QuantizeRowsArgs::x"][::core::mem::offset_of!(QuantizeRowsArgs, x) - 0usize];
+    ["Offset of field: QuantizeRowsArgs::codes"][::core::mem::offset_of!(QuantizeRowsArgs, codes) - 8usize];
+    ["Offset of field: QuantizeRowsArgs::absmax"][::core::mem::offset_of!(QuantizeRowsArgs, absmax) - 16usize];
+    ["Offset of field: QuantizeRowsArgs::sums"][::core::mem::offset_of!(QuantizeRowsArgs, sums) - 24usize];
+    ["Offset of field: QuantizeRowsArgs::flags"][::core::mem::offset_of!(QuantizeRowsArgs, flags) - 32usize];
+    ["Offset of field: QuantizeRowsArgs::first_nonfinite"]
+        [::core::mem::offset_of!(QuantizeRowsArgs, first_nonfinite) - 40usize];
+    ["Offset of field: QuantizeRowsArgs::tensor_absmax"]
+        [::core::mem::offset_of!(QuantizeRowsArgs, tensor_absmax) - 48usize];
+    ["Offset of field: QuantizeRowsArgs::m"][::core::mem::offset_of!(QuantizeRowsArgs, m) - 56usize];
+    ["Offset of field: QuantizeRowsArgs::k"][::core::mem::offset_of!(QuantizeRowsArgs, k) - 64usize];
+    ["Offset of field: QuantizeRowsArgs::is_aligned"][::core::mem::offset_of!(QuantizeRowsArgs, is_aligned) - 68usize];
+    ["Offset of field: QuantizeRowsArgs::threshold"][::core::mem::offset_of!(QuantizeRowsArgs, threshold) - 72usize];
+    ["Offset of field: QuantizeRowsArgs::max_code"][::core::mem::offset_of!(QuantizeRowsArgs, max_code) - 76usize];
+};
+/// Arguments of `quantize_int8`, the columns with outliers.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct OutliersArgs {
+    pub w: W8Args,
+    /// [M, K] of the kernel's type
+    pub x: u64,
+    /// [M, K]: zeroed in these columns
+    pub codes: u64,
+    /// [M]: of the codes that stay
+    pub sums: u64,
+    /// [K padded to a multiple of 256], 1 for the columns that are taken, 0 otherwise
+    pub flags: u64,
+    /// [K]: their indices, ascending
+    pub columns: u64,
+    /// how many
+    pub count: u64,
+    /// [M, ld] of the kernel's type
+    pub outlier_x: u64,
+    /// [N, ld] of the kernel's type
+    pub outlier_w: u64,
+    pub m: u64,
+    /// 0 when W is not gathered
+    pub n: u64,
+    pub k: u32,
+    /// K rounded up to 16
+    pub ld: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of OutliersArgs"][::core::mem::size_of::<OutliersArgs>() - 184usize];
+    ["Alignment of OutliersArgs"][::core::mem::align_of::<OutliersArgs>() - 8usize];
+    ["Offset of field: OutliersArgs::w"][::core::mem::offset_of!(OutliersArgs, w) - 0usize];
+    ["Offset of field: OutliersArgs::x"][::core::mem::offset_of!(OutliersArgs, x) - 96usize];
+    ["Offset of field: OutliersArgs::codes"][::core::mem::offset_of!(OutliersArgs, codes) - 104usize];
+    ["Offset of field: OutliersArgs::sums"][::core::mem::offset_of!(OutliersArgs, sums) - 112usize];
+    ["Offset of field: OutliersArgs::flags"][::core::mem::offset_of!(OutliersArgs, flags) - 120usize];
+    ["Offset of field: OutliersArgs::columns"][::core::mem::offset_of!(OutliersArgs, columns) - 128usize];
+    ["Offset of field: OutliersArgs::count"][::core::mem::offset_of!(OutliersArgs, count) - 136usize];
+    ["Offset of field: OutliersArgs::outlier_x"][::core::mem::offset_of!(OutliersArgs, outlier_x) - 144usize];
+    ["Offset of field: OutliersArgs::outlier_w"][::core::mem::offset_of!(OutliersArgs, outlier_w) - 152usize];
+    ["Offset of field: OutliersArgs::m"][::core::mem::offset_of!(OutliersArgs, m) - 160usize];
+    ["Offset of field: OutliersArgs::n"][::core::mem::offset_of!(OutliersArgs, n) - 168usize];
+    ["Offset of field: OutliersArgs::k"][::core::mem::offset_of!(OutliersArgs, k) - 176usize];
+    ["Offset of field: OutliersArgs::ld"][::core::mem::offset_of!(OutliersArgs, ld) - 180usize];
+};
+/// Arguments of `quantize_int8`, rounded rows as floats.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct DequantRowsArgs {
+    /// [M, K] of the kernel's type: taken in columns with outliers
+    pub x: u64,
+    /// [M, K]
+    pub codes: u64,
+    /// [M]
+    pub absmax: u64,
+    /// [K]; null: no column has outliers
+    pub flags: u64,
+    /// [M, K]
+    pub out: u64,
+    pub m: u64,
+    pub k: u32,
+    pub max_code: f32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DequantRowsArgs"][::core::mem::size_of::<DequantRowsArgs>() - 56usize];
+    ["Alignment of DequantRowsArgs"][::core::mem::align_of::<DequantRowsArgs>() - 8usize];
+    ["Offset of field: DequantRowsArgs::x"][::core::mem::offset_of!(DequantRowsArgs, x) - 0usize];
+    ["Offset of field: DequantRowsArgs::codes"][::core::mem::offset_of!(DequantRowsArgs, codes) - 8usize];
+    ["Offset of field: DequantRowsArgs::absmax"][::core::mem::offset_of!(DequantRowsArgs, absmax) - 16usize];
+    ["Offset of field: DequantRowsArgs::flags"][::core::mem::offset_of!(DequantRowsArgs, flags) - 24usize];
+    ["Offset of field: DequantRowsArgs::out"][::core::mem::offset_of!(DequantRowsArgs, out) - 32usize];
+    ["Offset of field: DequantRowsArgs::m"][::core::mem::offset_of!(DequantRowsArgs, m) - 40usize];
+    ["Offset of field: DequantRowsArgs::k"][::core::mem::offset_of!(DequantRowsArgs, k) - 48usize];
+    ["Offset of field: DequantRowsArgs::max_code"][::core::mem::offset_of!(DequantRowsArgs, max_code) - 52usize];
+};
+/// Arguments of `quantize_int8`, the largest magnitude of a tensor.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct TensorAbsmaxArgs {
+    /// [num_values] of the kernel's type, 16-byte aligned
+    pub x: u64,
+    /// raised to the bits of the largest magnitude that is not a NaN; begins as 0
+    pub absmax: u64,
+    pub num_values: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of TensorAbsmaxArgs"][::core::mem::size_of::<TensorAbsmaxArgs>() - 24usize];
+    ["Alignment of TensorAbsmaxArgs"][::core::mem::align_of::<TensorAbsmaxArgs>() - 8usize];
+    ["Offset of field: TensorAbsmaxArgs::x"][::core::mem::offset_of!(TensorAbsmaxArgs, x) - 0usize];
+    ["Offset of field: TensorAbsmaxArgs::absmax"][::core::mem::offset_of!(TensorAbsmaxArgs, absmax) - 8usize];
+    ["Offset of field: TensorAbsmaxArgs::num_values"][::core::mem::offset_of!(TensorAbsmaxArgs, num_values) - 16usize];
+};
 /// A 4-bit matrix W[N, K] in the layout mma_w4 (src/layout/mma_w4.rs): value = (codebook[code] - zero) * scale.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]

@@ -106,6 +106,16 @@ impl DeviceBuffer {
         Ok(())
     }
 
+    /// Its content, waited for.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(crate) fn to_vec<T: bytemuck::Pod>(&self) -> Result<Vec<T>> {
+        let mut values = vec![T::zeroed(); self.bytes() / size_of::<T>()];
+        self.download(bytemuck::cast_slice_mut(&mut values))?;
+        Ok(values)
+    }
+
     /// A copy on its device.
     ///
     /// # Errors

@@ -16,10 +16,14 @@ mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
 mod cuda_dequant_w4;
+#[cfg(target_os = "linux")]
+mod cuda_driver;
 #[cfg(feature = "cuda")]
 mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;
+#[cfg(target_os = "linux")]
+mod fake_cuda;
 mod files;
 mod formats_golden;
 #[cfg(feature = "buildtime-bindgen")]

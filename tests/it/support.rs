@@ -21,6 +21,25 @@ pub fn devices() -> Vec<Device> {
     Isa::available().into_iter().map(Device::Cpu).collect()
 }
 
+/// The GPU of this machine, for tests that need one. Without, they say so and are skipped; with REQUIRE_CUDA=1 that is a
+/// failure, so that a run on a GPU cannot pass empty.
+#[cfg(feature = "cuda")]
+pub fn gpu() -> Option<Device> {
+    gpu_of(Device::cuda(0), std::env::var("REQUIRE_CUDA").is_ok_and(|value| value == "1"))
+}
+
+/// [`gpu`], of what was found.
+pub fn gpu_of(found: lowbit::Result<Device>, required: bool) -> Option<Device> {
+    match found {
+        Ok(device) => Some(device),
+        Err(error) if required => panic!("REQUIRE_CUDA=1, but there is no device to test: {error}"),
+        Err(error) => {
+            println!("skipped: no device: {error}");
+            None
+        }
+    }
+}
+
 /// A safetensors file read by the official crate.
 pub struct Vectors(Vec<u8>);
 
@@ -84,19 +103,6 @@ pub fn same_bits(what: &str, expected: &[f32], found: &[f32]) -> Result<(), Stri
         let i = expected.iter().zip(found).position(|(e, f)| e.to_bits() != f.to_bits()).unwrap_or(0);
         format!("{e} ({:?}, expected {:?})", found.get(i), expected.get(i))
     })
-}
-
-/// The first GPU, where there is one. With `REQUIRE_CUDA=1` its absence is a failure.
-#[cfg(feature = "cuda")]
-pub fn gpu() -> Option<Device> {
-    match Device::cuda(0) {
-        Ok(device) => Some(device),
-        Err(e) if std::env::var_os("REQUIRE_CUDA").is_some() => panic!("REQUIRE_CUDA is set: {e}"),
-        Err(e) => {
-            println!("skipped: no device: {e}");
-            None
-        }
-    }
 }
 
 /// Pseudo-random numbers that are the same everywhere (splitmix64).

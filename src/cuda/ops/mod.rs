@@ -1,7 +1,30 @@
 //! One file per kernel family: what its arguments must satisfy, its plan, its launch.
 
+pub mod dequant_int8;
 pub mod dequant_w4;
+mod divisor;
 pub mod gemm_dense;
+pub mod gemm_int8;
 pub mod gemv_w4;
+mod nonfinite;
+pub mod quantize_int8;
 pub mod tiles;
 pub mod w4;
+pub mod w8;
+
+use crate::cuda::driver::DevicePtr;
+use crate::error::Error;
+use crate::error::Result;
+
+/// A grid of `count` blocks in one dimension.
+fn blocks(count: usize) -> Result<[u32; 3]> {
+    match u32::try_from(count) {
+        Ok(count) if count <= i32::MAX as u32 => Ok([count, 1, 1]),
+        _ => Err(Error::TooLarge { what: "grid of thread blocks", shape: vec![count] }),
+    }
+}
+
+/// Whether 16 bytes can be read or written there at once.
+fn is_aligned(address: DevicePtr) -> bool {
+    address.is_multiple_of(16)
+}
