@@ -36,7 +36,7 @@ impl Bench {
 pub fn cuda_device(device: &Device) -> &CudaDevice {
     match device {
         Device::Cuda(device) => device,
-        Device::Cpu(_) => panic!("{device:?} is not a GPU"),
+        _ => panic!("{device:?} is not a GPU"),
     }
 }
 
@@ -72,6 +72,8 @@ macro_rules! families {
 families! {
     dequant_w4: cuda_dequant_w4,
     gemv_w4: cuda_gemv_w4,
+    gemm_dense: cuda_gemm_dense,
+    gemm_int8: cuda_gemm_int8,
 }
 
 #[test]

@@ -19,6 +19,10 @@ mod cuda_dequant_w4;
 #[cfg(target_os = "linux")]
 mod cuda_driver;
 #[cfg(feature = "cuda")]
+mod cuda_gemm_dense;
+#[cfg(feature = "cuda")]
+mod cuda_gemm_int8;
+#[cfg(feature = "cuda")]
 mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;
