@@ -7,7 +7,9 @@ use crate::cuda::buffer::Region;
 use crate::cuda::driver::Limits;
 use crate::cuda::kernels;
 use crate::cuda::kernels::Kernel;
+use crate::cuda::ops::blocks;
 use crate::cuda::ops::gemm_dense::aligned;
+use crate::cuda::ops::is_aligned;
 use crate::cuda::ops::w4::MAX_MAGIC_K;
 use crate::cuda::ops::w4::W4;
 use crate::error::Error;
@@ -116,11 +118,11 @@ impl GemvW4<'_> {
         }
         let bytes = plan.partial_bytes(self.w, self.m);
         args.partials = scratch.holds("scratch memory", bytes, "partial sums")?;
-        let blocks = (self.m * self.w.shape().n()).div_ceil(32 * WARPS) as u32;
+        let sum_grid = blocks((self.m * self.w.shape().n()).div_ceil(32 * WARPS))?;
         // SAFETY: as above, and the scratch memory has room for the partial sums.
         unsafe {
             device.launch(kernel, plan.grid, shared_bytes, &args)?;
-            device.launch(sum, [blocks, 1, 1], 0, &args)
+            device.launch(sum, sum_grid, 0, &args)
         }
     }
 
@@ -143,7 +145,7 @@ impl GemvW4<'_> {
             units: 0,
             tiles_per_split: 0,
             splits: 1,
-            x_is_aligned: (x.is_multiple_of(16) && (k * bytes).is_multiple_of(16)).into(),
+            x_is_aligned: (is_aligned(x) && (k * bytes).is_multiple_of(16)).into(),
             x_offset: TABLE_BYTES as u32,
             sums_offset: 0,
             map_offset: 0,
