@@ -8,6 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use lowbit::Device;
+use lowbit::cuda::CudaDevice;
 use lowbit::cuda::kernels::KERNELS;
 
 use crate::built;
@@ -28,6 +29,14 @@ impl Bench {
     /// A simulated H200, and the first GPU where there is one.
     pub fn devices(&self) -> Vec<Device> {
         [Some(self.simulated(90)), crate::support::gpu()].into_iter().flatten().collect()
+    }
+}
+
+/// The CUDA device that `device` is.
+pub fn cuda_device(device: &Device) -> &CudaDevice {
+    match device {
+        Device::Cuda(device) => device,
+        _ => panic!("{device:?} is not a GPU"),
     }
 }
 
@@ -60,7 +69,10 @@ macro_rules! families {
     };
 }
 
-families! {}
+families! {
+    dequant_int8: cuda_dequant_int8,
+    quantize_int8: cuda_quantize_int8,
+}
 
 #[test]
 fn every_file_of_the_table_has_a_test() {

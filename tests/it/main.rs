@@ -15,7 +15,11 @@ mod convert_failures;
 mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
+mod cuda_dequant_int8;
+#[cfg(feature = "cuda")]
 mod cuda_kernels;
+#[cfg(feature = "cuda")]
+mod cuda_quantize_int8;
 mod files;
 mod formats_golden;
 #[cfg(feature = "buildtime-bindgen")]

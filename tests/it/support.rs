@@ -21,6 +21,15 @@ pub fn devices() -> Vec<Device> {
     Isa::available().into_iter().map(Device::Cpu).collect()
 }
 
+/// The first GPU, if there is one; with REQUIRE_CUDA=1 there must be.
+pub fn gpu() -> Option<Device> {
+    match Device::cuda(0) {
+        Ok(device) => Some(device),
+        Err(reason) if std::env::var("REQUIRE_CUDA").is_ok_and(|v| v == "1") => panic!("REQUIRE_CUDA=1: {reason}"),
+        Err(_) => None,
+    }
+}
+
 /// A safetensors file read by the official crate.
 pub struct Vectors(Vec<u8>);
 
@@ -84,4 +93,29 @@ pub fn same_bits(what: &str, expected: &[f32], found: &[f32]) -> Result<(), Stri
         let i = expected.iter().zip(found).position(|(e, f)| e.to_bits() != f.to_bits()).unwrap_or(0);
         format!("{e} ({:?}, expected {:?})", found.get(i), expected.get(i))
     })
+}
+
+/// Pseudo-random numbers that are the same everywhere (splitmix64).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// From -1 to 1.
+    pub fn uniform(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
 }

@@ -1,11 +1,12 @@
 //! One file per kernel family: what its arguments must satisfy, its plan, its launch.
 
-pub mod gemm_dense;
-pub mod tiles;
 pub mod dequant_int8;
 mod divisor;
+pub mod gemm_dense;
 mod nonfinite;
 pub mod quantize_int8;
+pub mod quantize_w4;
+pub mod tiles;
 pub mod w8;
 
 use crate::cuda::driver::DevicePtr;
