@@ -33,9 +33,10 @@ mod target;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let outcome = run();
-    if let Err(message) = outcome {
-        println!("cargo::error={}", message.replace('\n', " | "));
+    if let Err(message) = run() {
+        for line in message.lines().filter(|line| !line.trim().is_empty()) {
+            println!("cargo::error={line}");
+        }
         std::process::exit(1);
     }
 }

@@ -198,7 +198,8 @@ fn compile_into(toolkit: &Toolkit, folders: &Folders, source: &Source, arch: &st
 fn fatbin(toolkit: &Toolkit, folders: &Folders, source: &Source, parts: &[&Compiled]) -> Result<Fatbin, String> {
     let path = folders.out.join(format!("{}.fatbin", source.stem));
     let lowest = parts.iter().min_by_key(|part| source::arch_number(&part.arch)).ok_or("a fatbin of nothing")?;
-    let mut arguments = vec![format!("--create={}", path.display()), "-64".to_string()];
+    // Without --compress-all machine code is stored as it is, at eight times the size.
+    let mut arguments = vec![format!("--create={}", path.display()), "-64".to_string(), "--compress-all".to_string()];
     arguments.push(format!("--image3=kind=ptx,sm={},file={}", lowest.arch, lowest.ptx.display()));
     arguments.extend(parts.iter().map(|p| format!("--image3=kind=elf,sm={},file={}", p.arch, p.cubin.display())));
     toolkit.fatbinary(&arguments)?;

@@ -20,6 +20,7 @@
 //! | [`formats`] | what the bits mean: one file per format, [`QuantMatrix`], [`Recipe`] |
 //! | [`checkpoint`] | files to matrices and back: safetensors, sharded or not, bitsandbytes' serialization, model directories |
 //! | [`convert`] | a whole checkpoint through a recipe, streamed |
+//! | [`layout`] | the orders in which GPU kernels want the codes |
 //! | [`quantize`] | how much was lost: [`quantize::distortion`] |
 //! | [`ops`] | the choice of backend: quantize, dequantize, prepare, matmul |
 //! | [`cpu`] | the CPU backend: instruction sets and kernels |
@@ -44,6 +45,7 @@ pub mod error;
 pub mod formats;
 pub mod functional;
 pub mod layers;
+pub mod layout;
 pub mod ops;
 pub mod quantize;
 pub mod reference;

@@ -38,7 +38,8 @@ pub enum Strategy {
     Auto,
     /// Streams the codes once per few rows of x, decoding in registers: for small M.
     Gemv,
-    /// Decodes a block of W at a time into cache and multiplies it with a block of x.
+    /// Decodes W tile by tile within the product, into cache or, on a GPU, into the operands of its tensor cores; integer codes
+    /// are multiplied as integers.
     Fused,
     /// Writes the whole of W as floats, then multiplies densely: the comparison.
     DequantizeThenMultiply,

@@ -28,6 +28,34 @@ struct GemmDenseArgs {
 };
 static_assert(sizeof(GemmDenseArgs) == 64, "src/cuda/args.rs has the same size");
 
+/// Arguments of `gemm_int8`, all of its kernels. Sizes in elements, matrices row-major.
+struct GemmInt8Args {
+    DEVICE_PTR(const int8_t) x;               ///< [M, K]
+    DEVICE_PTR(const void) w;                 ///< [N, K]: i8; u8 where codes are affine
+    DEVICE_PTR(const float) x_absmax;         ///< [M]
+    DEVICE_PTR(const int32_t) x_sums;         ///< [M], of each row's codes; null when all zero points are 0
+    DEVICE_PTR(const float) w_scales;         ///< [N], or [1]
+    DEVICE_PTR(const uint8_t) w_zero_points;  ///< as many; null: all are `zero_point`
+    DEVICE_PTR(const float) bias;             ///< [N]; null: none
+    DEVICE_PTR(void) y;                       ///< [M, N]
+    DEVICE_PTR(int32_t) partials;             ///< [splits, M, N]; null when every block sums over all of K
+    DEVICE_PTR(float) outlier_sums;           ///< [M, N], beside `partials`
+    DEVICE_PTR(const uint32_t) outlier_count;  ///< how many columns are in floating point; null: none
+    DEVICE_PTR(const void) outlier_x;         ///< [M, outlier_ld] of the type of y, zeros to a multiple of 16 columns
+    DEVICE_PTR(const void) outlier_w;         ///< [N, outlier_ld], likewise
+    uint32_t m;
+    uint32_t n;
+    uint32_t k;
+    uint32_t k_per_split;    ///< values of K that one block sums over: a multiple of 64
+    uint32_t splits;
+    uint32_t whole_fours;    ///< 1: N is a multiple of 4 and y aligned to four of its elements
+    uint32_t outlier_ld;
+    uint32_t zero_point;
+    uint32_t scale_per_row;  ///< 0: one scale and zero point for all of W
+    float factor;            ///< what all scales are multiplied by
+};
+static_assert(sizeof(GemmInt8Args) == 144, "src/cuda/args.rs has the same size");
+
 /// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,
 /// with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
 struct DivisorArgs {
@@ -116,6 +144,36 @@ struct TensorAbsmaxArgs {
     uint64_t num_values;
 };
 static_assert(sizeof(TensorAbsmaxArgs) == 24, "src/cuda/args.rs has the same size");
+/// A 4-bit matrix W[N, K] in the layout mma_w4 (src/layout/mma_w4.rs): value = (codebook[code] - zero) * scale.
+struct W4Args {
+    DEVICE_PTR(const uint8_t) codes;         ///< tiles of 16 rows x 64 columns, [row_tiles][k_tiles][512]
+    DEVICE_PTR(const float) scales;          ///< null when they are nested
+    DEVICE_PTR(const uint8_t) nested_codes;  ///< i: nested_map[nested_codes[i]] * nested_absmax[j / 256] + nested_offset
+    DEVICE_PTR(const float) nested_absmax;   ///< j: the index of the scale in the format's own order
+    DEVICE_PTR(const float) nested_map;      ///< f32[256]
+    DEVICE_PTR(const uint8_t) zeros;         ///< in the order of the scales, or null: zero = zeros[i] - zero_shift
+    uint64_t row_values;                     ///< flat scales: (row, col) has number (row * row_values + col) / group_len
+    uint64_t num_scales;                     ///< flat scales: how many there are
+    uint32_t n;
+    uint32_t k;
+    uint32_t row_tiles;
+    uint32_t k_tiles;
+    uint32_t group_len;                      ///< columns per scale; tiled scales: 32 or a multiple of 64
+    uint32_t groups;                         ///< tiled scales: per row, those of padding included
+    uint32_t row_groups;                     ///< tiled scales: per row in the format's own order
+    uint32_t group_magic;                    ///< tiled scales: tile t is in group (2 t * group_magic) >> 32; 0: see group_len
+    float nested_offset;
+    float zero_shift;
+    float codebook[16];
+};
+static_assert(sizeof(W4Args) == 168, "src/cuda/args.rs has the same size");
+
+/// Arguments of `dequant_w4`.
+struct DequantW4Args {
+    W4Args w;
+    DEVICE_PTR(void) out;  ///< [n, k] of the kernel's type, 16-byte aligned
+};
+static_assert(sizeof(DequantW4Args) == 176, "src/cuda/args.rs has the same size");
 
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 struct CodebookBucket {

@@ -63,6 +63,13 @@ struct S8Mma {
     }
 };
 
+struct S8U8Mma {
+    using Sum = int32_t;
+    static __device__ __forceinline__ void multiply(int32_t (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+        mma_m16n8k32_s8_u8(sum, a, b);
+    }
+};
+
 // Rows of a matrix, from a tile's first on. `valid` of them exist; the others count as zeros.
 struct Rows {
     const uint8_t *first;
@@ -206,6 +213,12 @@ __device__ __forceinline__ void multiply_tiles(Sums<Shape, typename Mma::Sum> &s
     }
 }
 
+// A row, within the block's tile, that a thread holds of a fragment of 16: in its upper or lower half.
+template <typename Shape>
+__device__ __forceinline__ uint32_t own_row(int fragment, int half) {
+    return (threadIdx.x / 32 % Shape::kWarpsM * Shape::kFragmentsM + fragment) * 16 + half * 8 + threadIdx.x % 32 / 4;
+}
+
 // The first column, within the block's tile, of the four that a thread holds of a fragment.
 template <typename Shape>
 __device__ __forceinline__ uint32_t own_column(int fragment) {
@@ -215,7 +228,6 @@ __device__ __forceinline__ uint32_t own_column(int fragment) {
 // Calls visit(fragment of columns, row within the block's tile, sums[4]) for all that the thread holds.
 template <typename Shape, typename Sum, typename Visit>
 __device__ __forceinline__ void for_each_four(const Sums<Shape, Sum> &sums, Visit visit) {
-    const uint32_t row = threadIdx.x / 32 % Shape::kWarpsM * Shape::kFragmentsM * 16 + threadIdx.x % 32 / 4;
     #pragma unroll
     for (int m = 0; m < Shape::kFragmentsM; ++m) {
         #pragma unroll
@@ -225,7 +237,7 @@ __device__ __forceinline__ void for_each_four(const Sums<Shape, Sum> &sums, Visi
                 const auto &low = sums[m][n][0];
                 const auto &high = sums[m][n][1];
                 const Sum four[4] = {low[2 * half], low[2 * half + 1], high[2 * half], high[2 * half + 1]};
-                visit(n, row + m * 16 + half * 8, four);
+                visit(n, own_row<Shape>(m, half), four);
             }
         }
     }

@@ -109,9 +109,10 @@ fn gpu_table(inventory: &Inventory) -> String {
                     capability(limits.capability),
                     output::bytes(limits.memory_bytes as u64),
                     limits.num_sms.to_string(),
-                    output::bytes(limits.l2_bytes as u64),
-                    output::bytes(limits.shared_bytes_per_block.into()),
-                    output::bytes(limits.shared_bytes_per_sm.into()),
+                    // Caches come in powers of two, and are known by these numbers.
+                    format!("{} MiB", limits.l2_bytes >> 20),
+                    format!("{} KiB", limits.shared_bytes_per_block >> 10),
+                    format!("{} KiB", limits.shared_bytes_per_sm >> 10),
                 ];
                 (row, usable.as_ref().err())
             }

@@ -31,6 +31,7 @@ use crate::error::Result;
 use crate::formats::Format;
 use crate::formats::QuantMatrix;
 use crate::formats::Symmetry;
+use crate::formats::integer;
 use crate::shape::MatShape;
 use crate::strategy::Activations;
 use crate::strategy::Strategy;
@@ -88,7 +89,7 @@ pub fn prepare(matrix: Arc<QuantMatrix>, activations: Activations) -> Result<Pre
     let columns = match activations {
         Activations::Float => None,
         Activations::Int8 { .. } | Activations::Int4 => {
-            matmul_int::check(&matrix, activations)?;
+            integer::check(&matrix, activations, "the CPU")?;
             matmul_int::columns(&matrix).map(Arc::new)
         }
     };

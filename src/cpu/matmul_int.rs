@@ -28,73 +28,16 @@ use crate::cpu::matmul::Prepared;
 use crate::cpu::matmul::float_gemm;
 use crate::cpu::matmul::group_len;
 use crate::cpu::matmul::scale_stride;
-use crate::error::Error;
-use crate::error::Result;
 use crate::formats::Format;
 use crate::formats::QuantMatrix;
-use crate::formats::Symmetry;
-use crate::shape::Granularity;
-use crate::strategy::Activations;
+use crate::formats::integer::is_grouped;
+use crate::formats::integer::rounding;
 use crate::strategy::Strategy;
 use crate::values::Values;
 
-/// The largest activation code, and the outlier threshold (0: none).
-fn rounding(activations: Activations) -> (f32, f32) {
-    match activations {
-        Activations::Int8 { threshold } => (127.0, threshold),
-        Activations::Int4 => (7.0, 0.0),
-        Activations::Float => unreachable!("float activations are not rounded"),
-    }
-}
-
-/// Whether the sums of a row are scaled by group.
-fn is_grouped(matrix: &QuantMatrix) -> bool {
-    matches!(matrix.format().granularity(), Some(Granularity::PerGroup(_)))
-}
-
-/// The largest |code - zero point|.
-fn largest_weight(format: Format) -> usize {
-    match format {
-        Format::Int4 { symmetry: Symmetry::Symmetric, .. } => 8,
-        Format::Int4 { .. } => 15,
-        Format::AffineInt8 { symmetry: Symmetry::Symmetric, .. } => 128,
-        Format::AffineInt8 { .. } => 255,
-        _ => 127,
-    }
-}
-
-/// Whether such activations can be multiplied with `matrix`.
-pub(super) fn check(matrix: &QuantMatrix, activations: Activations) -> Result<()> {
-    let format = matrix.format();
-    if format.granularity().is_none() {
-        return Err(Error::Unsupported {
-            op: "multiplying",
-            subject: format!("{format} with {activations}"),
-            device: "the CPU".into(),
-            rule: "integer activations need integer codes: quantize to int8 or int4, or use float activations".into(),
-        });
-    }
-    let (max_code, threshold) = rounding(activations);
-    if !(0.0..f32::INFINITY).contains(&threshold) {
-        let rule = "must be 0 (no outliers) or a positive number";
-        return Err(Error::Invalid { what: "outlier threshold", value: threshold.to_string(), rule });
-    }
-    let most = (1usize << 31) / (largest_weight(format) * max_code as usize);
-    let k = matrix.shape().k();
-    if !is_grouped(matrix) && k > most {
-        return Err(Error::Unsupported {
-            op: "multiplying",
-            subject: format!("{format} {} with {activations}", matrix.shape()),
-            device: "the CPU".into(),
-            rule: format!("K = {k} is above {most}, where sums in 32 bits may overflow; use float activations"),
-        });
-    }
-    Ok(())
-}
-
 /// Scales and zero points by row of W, unless there are groups.
 pub(super) fn columns(matrix: &QuantMatrix) -> Option<Columns> {
-    if is_grouped(matrix) {
+    if is_grouped(matrix.format()) {
         return None;
     }
     let index = |row| matrix.format().scale_index(matrix.shape(), row, 0);
@@ -118,7 +61,8 @@ struct Rounded<'a> {
 pub(super) fn product(isa: Isa, x: Values<'_>, prepared: &Prepared, strategy: Strategy, output: &Output<'_>) {
     let matrix = &**prepared.matrix();
     let k = matrix.shape().k();
-    let (max_code, threshold) = rounding(prepared.activations());
+    let (max_code, threshold) = rounding(prepared.activations()).expect("activations that are rounded");
+    let max_code = f32::from(max_code);
     let mut lease = Lease::new();
     let codes: &mut [i8] = &mut bytemuck::cast_slice_mut(lease.buffers()[0].words(x.len().div_ceil(4)))[..x.len()];
     let scales = quantize_rows(isa, x, k, max_code, threshold, codes);
@@ -175,7 +119,7 @@ fn outliers(x: Values<'_>, matrix: &QuantMatrix, columns: &[usize]) -> Outliers 
 fn gemv(isa: Isa, x: &Rounded<'_>, matrix: &QuantMatrix, epilogue: &IntEpilogue<'_>, output: &Output<'_>) {
     let flip = if matches!(matrix.format(), Format::Int8 { .. }) { 0x80 } else { 0 };
     let arguments = (isa, x, matrix, epilogue, output);
-    match (matrix.format().code_bits() == 4, is_grouped(matrix)) {
+    match (matrix.format().code_bits() == 4, is_grouped(matrix.format())) {
         (true, true) => stream(Bytes::<true, true> { flip }, arguments),
         (true, false) => stream(Bytes::<true, false> { flip }, arguments),
         (false, true) => stream(Bytes::<false, true> { flip }, arguments),
@@ -197,14 +141,14 @@ fn stream<O: Operand>(operand: O, (isa, x, matrix, epilogue, output): Arguments<
 fn gemm(isa: Isa, x: &Rounded<'_>, matrix: &QuantMatrix, epilogue: &IntEpilogue<'_>, output: &Output<'_>) {
     let word = if matrix.format().code_bits() == 4 { Word::SplitBytes } else { Word::Bytes };
     let k = matrix.shape().k();
-    let layout = Layout::new(word, k, if is_grouped(matrix) { group_len(matrix) } else { k });
+    let layout = Layout::new(word, k, if is_grouped(matrix.format()) { group_len(matrix) } else { k });
     let shape = PanelShape::new(isa, output.m());
     let mut lease = Lease::new();
     let [panels, sums, ..] = lease.buffers();
     let panels = panels.words(shape.padded() * layout.words);
     pack(isa, shape, &CodeRows(x.codes), &layout, panels);
     let weights = &Codes(matrix);
-    if !is_grouped(matrix) {
+    if !is_grouped(matrix.format()) {
         let gemm = Gemm { layout: &layout, shape, panels, x_sums: &[], weights, epilogue, output };
         return gemm.run::<RowProduct>(isa);
     }

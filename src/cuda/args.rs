@@ -2,7 +2,7 @@
 
 /// Arguments of `gemm_dense`, all of its kernels. Sizes in elements, matrices row-major.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct GemmDenseArgs {
     /// [M, K]
     pub x: u64,
@@ -39,11 +39,82 @@ const _: () = {
     ["Offset of field: GemmDenseArgs::splits"][::core::mem::offset_of!(GemmDenseArgs, splits) - 56usize];
     ["Offset of field: GemmDenseArgs::whole_fours"][::core::mem::offset_of!(GemmDenseArgs, whole_fours) - 60usize];
 };
-
-/// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,
-/// with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
+/// Arguments of `gemm_int8`, all of its kernels. Sizes in elements, matrices row-major.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GemmInt8Args {
+    /// [M, K]
+    pub x: u64,
+    /// [N, K]: i8; u8 where codes are affine
+    pub w: u64,
+    /// [M]
+    pub x_absmax: u64,
+    /// [M], of each row's codes; null when all zero points are 0
+    pub x_sums: u64,
+    /// [N], or [1]
+    pub w_scales: u64,
+    /// as many; null: all are `zero_point`
+    pub w_zero_points: u64,
+    /// [N]; null: none
+    pub bias: u64,
+    /// [M, N]
+    pub y: u64,
+    /// [splits, M, N]; null when every block sums over all of K
+    pub partials: u64,
+    /// [M, N], beside `partials`
+    pub outlier_sums: u64,
+    /// how many columns are in floating point; null: none
+    pub outlier_count: u64,
+    /// [M, outlier_ld] of the type of y, zeros to a multiple of 16 columns
+    pub outlier_x: u64,
+    /// [N, outlier_ld], likewise
+    pub outlier_w: u64,
+    pub m: u32,
+    pub n: u32,
+    pub k: u32,
+    /// values of K that one block sums over: a multiple of 64
+    pub k_per_split: u32,
+    pub splits: u32,
+    /// 1: N is a multiple of 4 and y aligned to four of its elements
+    pub whole_fours: u32,
+    pub outlier_ld: u32,
+    pub zero_point: u32,
+    /// 0: one scale and zero point for all of W
+    pub scale_per_row: u32,
+    /// what all scales are multiplied by
+    pub factor: f32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmInt8Args"][::core::mem::size_of::<GemmInt8Args>() - 144usize];
+    ["Alignment of GemmInt8Args"][::core::mem::align_of::<GemmInt8Args>() - 8usize];
+    ["Offset of field: GemmInt8Args::x"][::core::mem::offset_of!(GemmInt8Args, x) - 0usize];
+    ["Offset of field: GemmInt8Args::w"][::core::mem::offset_of!(GemmInt8Args, w) - 8usize];
+    ["Offset of field: GemmInt8Args::x_absmax"][::core::mem::offset_of!(GemmInt8Args, x_absmax) - 16usize];
+    ["Offset of field: GemmInt8Args::x_sums"][::core::mem::offset_of!(GemmInt8Args, x_sums) - 24usize];
+    ["Offset of field: GemmInt8Args::w_scales"][::core::mem::offset_of!(GemmInt8Args, w_scales) - 32usize];
+    ["Offset of field: GemmInt8Args::w_zero_points"][::core::mem::offset_of!(GemmInt8Args, w_zero_points) - 40usize];
+    ["Offset of field: GemmInt8Args::bias"][::core::mem::offset_of!(GemmInt8Args, bias) - 48usize];
+    ["Offset of field: GemmInt8Args::y"][::core::mem::offset_of!(GemmInt8Args, y) - 56usize];
+    ["Offset of field: GemmInt8Args::partials"][::core::mem::offset_of!(GemmInt8Args, partials) - 64usize];
+    ["Offset of field: GemmInt8Args::outlier_sums"][::core::mem::offset_of!(GemmInt8Args, outlier_sums) - 72usize];
+    ["Offset of field: GemmInt8Args::outlier_count"][::core::mem::offset_of!(GemmInt8Args, outlier_count) - 80usize];
+    ["Offset of field: GemmInt8Args::outlier_x"][::core::mem::offset_of!(GemmInt8Args, outlier_x) - 88usize];
+    ["Offset of field: GemmInt8Args::outlier_w"][::core::mem::offset_of!(GemmInt8Args, outlier_w) - 96usize];
+    ["Offset of field: GemmInt8Args::m"][::core::mem::offset_of!(GemmInt8Args, m) - 104usize];
+    ["Offset of field: GemmInt8Args::n"][::core::mem::offset_of!(GemmInt8Args, n) - 108usize];
+    ["Offset of field: GemmInt8Args::k"][::core::mem::offset_of!(GemmInt8Args, k) - 112usize];
+    ["Offset of field: GemmInt8Args::k_per_split"][::core::mem::offset_of!(GemmInt8Args, k_per_split) - 116usize];
+    ["Offset of field: GemmInt8Args::splits"][::core::mem::offset_of!(GemmInt8Args, splits) - 120usize];
+    ["Offset of field: GemmInt8Args::whole_fours"][::core::mem::offset_of!(GemmInt8Args, whole_fours) - 124usize];
+    ["Offset of field: GemmInt8Args::outlier_ld"][::core::mem::offset_of!(GemmInt8Args, outlier_ld) - 128usize];
+    ["Offset of field: GemmInt8Args::zero_point"][::core::mem::offset_of!(GemmInt8Args, zero_point) - 132usize];
+    ["Offset of field: GemmInt8Args::scale_per_row"][::core::mem::offset_of!(GemmInt8Args, scale_per_row) - 136usize];
+    ["Offset of field: GemmInt8Args::factor"][::core::mem::offset_of!(GemmInt8Args, factor) - 140usize];
+};
+/// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,\n with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct DivisorArgs {
     pub divisor: u64,
     pub multiplier: u64,
@@ -57,12 +128,9 @@ const _: () = {
     ["Offset of field: DivisorArgs::multiplier"][::core::mem::offset_of!(DivisorArgs, multiplier) - 8usize];
     ["Offset of field: DivisorArgs::shift"][::core::mem::offset_of!(DivisorArgs, shift) - 16usize];
 };
-
-/// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes row-major [N, K], one byte each.
-///
-/// Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
+/// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes row-major [N, K], one byte each.\n\n Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct W8Args {
     pub codes: u64,
     pub scales: u64,
@@ -94,10 +162,9 @@ const _: () = {
     ["Offset of field: W8Args::zero_point"][::core::mem::offset_of!(W8Args, zero_point) - 88usize];
     ["Offset of field: W8Args::is_affine"][::core::mem::offset_of!(W8Args, is_affine) - 92usize];
 };
-
 /// Arguments of `dequant_int8`: all values of a matrix, as floats.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct DequantInt8Args {
     pub w: W8Args,
     /// [num_values] of the kernel's type
@@ -112,10 +179,9 @@ const _: () = {
     ["Offset of field: DequantInt8Args::out"][::core::mem::offset_of!(DequantInt8Args, out) - 96usize];
     ["Offset of field: DequantInt8Args::num_values"][::core::mem::offset_of!(DequantInt8Args, num_values) - 104usize];
 };
-
 /// Arguments of `quantize_int8`, rows to codes. Addresses that may be null: what is not wanted.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct QuantizeRowsArgs {
     /// [M, K] of the kernel's type
     pub x: u64,
@@ -148,18 +214,19 @@ const _: () = {
     ["Offset of field: QuantizeRowsArgs::absmax"][::core::mem::offset_of!(QuantizeRowsArgs, absmax) - 16usize];
     ["Offset of field: QuantizeRowsArgs::sums"][::core::mem::offset_of!(QuantizeRowsArgs, sums) - 24usize];
     ["Offset of field: QuantizeRowsArgs::flags"][::core::mem::offset_of!(QuantizeRowsArgs, flags) - 32usize];
-    ["Offset of field: QuantizeRowsArgs::first_nonfinite"][::core::mem::offset_of!(QuantizeRowsArgs, first_nonfinite) - 40usize];
-    ["Offset of field: QuantizeRowsArgs::tensor_absmax"][::core::mem::offset_of!(QuantizeRowsArgs, tensor_absmax) - 48usize];
+    ["Offset of field: QuantizeRowsArgs::first_nonfinite"]
+        [::core::mem::offset_of!(QuantizeRowsArgs, first_nonfinite) - 40usize];
+    ["Offset of field: QuantizeRowsArgs::tensor_absmax"]
+        [::core::mem::offset_of!(QuantizeRowsArgs, tensor_absmax) - 48usize];
     ["Offset of field: QuantizeRowsArgs::m"][::core::mem::offset_of!(QuantizeRowsArgs, m) - 56usize];
     ["Offset of field: QuantizeRowsArgs::k"][::core::mem::offset_of!(QuantizeRowsArgs, k) - 64usize];
     ["Offset of field: QuantizeRowsArgs::is_aligned"][::core::mem::offset_of!(QuantizeRowsArgs, is_aligned) - 68usize];
     ["Offset of field: QuantizeRowsArgs::threshold"][::core::mem::offset_of!(QuantizeRowsArgs, threshold) - 72usize];
     ["Offset of field: QuantizeRowsArgs::max_code"][::core::mem::offset_of!(QuantizeRowsArgs, max_code) - 76usize];
 };
-
 /// Arguments of `quantize_int8`, the columns with outliers.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct OutliersArgs {
     pub w: W8Args,
     /// [M, K] of the kernel's type
@@ -203,10 +270,9 @@ const _: () = {
     ["Offset of field: OutliersArgs::k"][::core::mem::offset_of!(OutliersArgs, k) - 176usize];
     ["Offset of field: OutliersArgs::ld"][::core::mem::offset_of!(OutliersArgs, ld) - 180usize];
 };
-
 /// Arguments of `quantize_int8`, rounded rows as floats.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct DequantRowsArgs {
     /// [M, K] of the kernel's type: taken in columns with outliers
     pub x: u64,
@@ -235,10 +301,9 @@ const _: () = {
     ["Offset of field: DequantRowsArgs::k"][::core::mem::offset_of!(DequantRowsArgs, k) - 48usize];
     ["Offset of field: DequantRowsArgs::max_code"][::core::mem::offset_of!(DequantRowsArgs, max_code) - 52usize];
 };
-
 /// Arguments of `quantize_int8`, the largest magnitude of a tensor.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct TensorAbsmaxArgs {
     /// [num_values] of the kernel's type, 16-byte aligned
     pub x: u64,
@@ -254,10 +319,84 @@ const _: () = {
     ["Offset of field: TensorAbsmaxArgs::absmax"][::core::mem::offset_of!(TensorAbsmaxArgs, absmax) - 8usize];
     ["Offset of field: TensorAbsmaxArgs::num_values"][::core::mem::offset_of!(TensorAbsmaxArgs, num_values) - 16usize];
 };
-
+/// A 4-bit matrix W[N, K] in the layout mma_w4 (src/layout/mma_w4.rs): value = (codebook[code] - zero) * scale.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct W4Args {
+    /// tiles of 16 rows x 64 columns, [row_tiles][k_tiles][512]
+    pub codes: u64,
+    /// null when they are nested
+    pub scales: u64,
+    /// i: nested_map[nested_codes[i]] * nested_absmax[j / 256] + nested_offset
+    pub nested_codes: u64,
+    /// j: the index of the scale in the format's own order
+    pub nested_absmax: u64,
+    /// f32[256]
+    pub nested_map: u64,
+    /// in the order of the scales, or null: zero = zeros[i] - zero_shift
+    pub zeros: u64,
+    /// flat scales: (row, col) has number (row * row_values + col) / group_len
+    pub row_values: u64,
+    /// flat scales: how many there are
+    pub num_scales: u64,
+    pub n: u32,
+    pub k: u32,
+    pub row_tiles: u32,
+    pub k_tiles: u32,
+    /// columns per scale; tiled scales: 32 or a multiple of 64
+    pub group_len: u32,
+    /// tiled scales: per row, those of padding included
+    pub groups: u32,
+    /// tiled scales: per row in the format's own order
+    pub row_groups: u32,
+    /// tiled scales: tile t is in group (2 t * group_magic) >> 32; 0: see group_len
+    pub group_magic: u32,
+    pub nested_offset: f32,
+    pub zero_shift: f32,
+    pub codebook: [f32; 16usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of W4Args"][::core::mem::size_of::<W4Args>() - 168usize];
+    ["Alignment of W4Args"][::core::mem::align_of::<W4Args>() - 8usize];
+    ["Offset of field: W4Args::codes"][::core::mem::offset_of!(W4Args, codes) - 0usize];
+    ["Offset of field: W4Args::scales"][::core::mem::offset_of!(W4Args, scales) - 8usize];
+    ["Offset of field: W4Args::nested_codes"][::core::mem::offset_of!(W4Args, nested_codes) - 16usize];
+    ["Offset of field: W4Args::nested_absmax"][::core::mem::offset_of!(W4Args, nested_absmax) - 24usize];
+    ["Offset of field: W4Args::nested_map"][::core::mem::offset_of!(W4Args, nested_map) - 32usize];
+    ["Offset of field: W4Args::zeros"][::core::mem::offset_of!(W4Args, zeros) - 40usize];
+    ["Offset of field: W4Args::row_values"][::core::mem::offset_of!(W4Args, row_values) - 48usize];
+    ["Offset of field: W4Args::num_scales"][::core::mem::offset_of!(W4Args, num_scales) - 56usize];
+    ["Offset of field: W4Args::n"][::core::mem::offset_of!(W4Args, n) - 64usize];
+    ["Offset of field: W4Args::k"][::core::mem::offset_of!(W4Args, k) - 68usize];
+    ["Offset of field: W4Args::row_tiles"][::core::mem::offset_of!(W4Args, row_tiles) - 72usize];
+    ["Offset of field: W4Args::k_tiles"][::core::mem::offset_of!(W4Args, k_tiles) - 76usize];
+    ["Offset of field: W4Args::group_len"][::core::mem::offset_of!(W4Args, group_len) - 80usize];
+    ["Offset of field: W4Args::groups"][::core::mem::offset_of!(W4Args, groups) - 84usize];
+    ["Offset of field: W4Args::row_groups"][::core::mem::offset_of!(W4Args, row_groups) - 88usize];
+    ["Offset of field: W4Args::group_magic"][::core::mem::offset_of!(W4Args, group_magic) - 92usize];
+    ["Offset of field: W4Args::nested_offset"][::core::mem::offset_of!(W4Args, nested_offset) - 96usize];
+    ["Offset of field: W4Args::zero_shift"][::core::mem::offset_of!(W4Args, zero_shift) - 100usize];
+    ["Offset of field: W4Args::codebook"][::core::mem::offset_of!(W4Args, codebook) - 104usize];
+};
+/// Arguments of `dequant_w4`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct DequantW4Args {
+    pub w: W4Args,
+    /// [n, k] of the kernel's type, 16-byte aligned
+    pub out: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DequantW4Args"][::core::mem::size_of::<DequantW4Args>() - 176usize];
+    ["Alignment of DequantW4Args"][::core::mem::align_of::<DequantW4Args>() - 8usize];
+    ["Offset of field: DequantW4Args::w"][::core::mem::offset_of!(DequantW4Args, w) - 0usize];
+    ["Offset of field: DequantW4Args::out"][::core::mem::offset_of!(DequantW4Args, out) - 168usize];
+};
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct CodebookBucket {
     /// infinite when there is none
     pub midpoint: f32,
@@ -271,10 +410,9 @@ const _: () = {
     ["Offset of field: CodebookBucket::midpoint"][::core::mem::offset_of!(CodebookBucket, midpoint) - 0usize];
     ["Offset of field: CodebookBucket::codes"][::core::mem::offset_of!(CodebookBucket, codes) - 4usize];
 };
-
 /// Arguments of `quantize_w4`, blocks of values to 4-bit codes.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct QuantizeW4Args {
     /// [num_values] of the kernel's type
     pub x: u64,
@@ -299,16 +437,16 @@ const _: () = {
     ["Offset of field: QuantizeW4Args::x"][::core::mem::offset_of!(QuantizeW4Args, x) - 0usize];
     ["Offset of field: QuantizeW4Args::codes"][::core::mem::offset_of!(QuantizeW4Args, codes) - 8usize];
     ["Offset of field: QuantizeW4Args::absmax"][::core::mem::offset_of!(QuantizeW4Args, absmax) - 16usize];
-    ["Offset of field: QuantizeW4Args::first_nonfinite"][::core::mem::offset_of!(QuantizeW4Args, first_nonfinite) - 24usize];
+    ["Offset of field: QuantizeW4Args::first_nonfinite"]
+        [::core::mem::offset_of!(QuantizeW4Args, first_nonfinite) - 24usize];
     ["Offset of field: QuantizeW4Args::num_values"][::core::mem::offset_of!(QuantizeW4Args, num_values) - 32usize];
     ["Offset of field: QuantizeW4Args::log2_block"][::core::mem::offset_of!(QuantizeW4Args, log2_block) - 40usize];
     ["Offset of field: QuantizeW4Args::is_aligned"][::core::mem::offset_of!(QuantizeW4Args, is_aligned) - 44usize];
     ["Offset of field: QuantizeW4Args::buckets"][::core::mem::offset_of!(QuantizeW4Args, buckets) - 48usize];
 };
-
 /// Arguments of `quantize_w4`, the mean of the absmax values and their codes.
 #[repr(C)]
-#[derive(Debug, Copy, Clone, bytemuck :: Pod, bytemuck :: Zeroable)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct NestAbsmaxArgs {
     /// [count]
     pub absmax: u64,
@@ -332,7 +470,8 @@ const _: () = {
     ["Offset of field: NestAbsmaxArgs::run_sums"][::core::mem::offset_of!(NestAbsmaxArgs, run_sums) - 8usize];
     ["Offset of field: NestAbsmaxArgs::offset"][::core::mem::offset_of!(NestAbsmaxArgs, offset) - 16usize];
     ["Offset of field: NestAbsmaxArgs::codes"][::core::mem::offset_of!(NestAbsmaxArgs, codes) - 24usize];
-    ["Offset of field: NestAbsmaxArgs::nested_absmax"][::core::mem::offset_of!(NestAbsmaxArgs, nested_absmax) - 32usize];
+    ["Offset of field: NestAbsmaxArgs::nested_absmax"]
+        [::core::mem::offset_of!(NestAbsmaxArgs, nested_absmax) - 32usize];
     ["Offset of field: NestAbsmaxArgs::count"][::core::mem::offset_of!(NestAbsmaxArgs, count) - 40usize];
     ["Offset of field: NestAbsmaxArgs::midpoints"][::core::mem::offset_of!(NestAbsmaxArgs, midpoints) - 48usize];
 };

@@ -9,7 +9,11 @@ use std::sync::PoisonError;
 use crate::cuda::driver::Driver;
 use crate::cuda::driver::Launch;
 use crate::cuda::driver::Limits;
+#[cfg(feature = "cuda")]
+use crate::cuda::fatbins::BUILD;
 use crate::cuda::kernels::Kernel;
+#[cfg(feature = "cuda")]
+use crate::cuda::real::CudarcDriver;
 use crate::cuda::workspace::Lease;
 use crate::cuda::workspace::Workspace;
 use crate::error::Result;
@@ -42,7 +46,10 @@ impl CudaDevice {
     /// A case of [`CudaError`](crate::error::CudaError) for each thing that can be missing.
     pub fn new(index: usize) -> Result<Self> {
         #[cfg(feature = "cuda")]
-        return Ok(Self::from_driver(Arc::new(crate::cuda::real::CudarcDriver::open(index)?)));
+        {
+            let driver = CudarcDriver::open(index, &BUILD)?;
+            Ok(Self::from_driver(Arc::new(driver)))
+        }
         #[cfg(not(feature = "cuda"))]
         {
             let _ = index;

@@ -4,6 +4,7 @@
 use crate::error::CudaError;
 
 /// One file of `cuda/`, compiled.
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "only the driver reads it"))]
 pub struct Fatbin {
     /// The name of the file, without `.cu`.
     pub stem: &'static str,
@@ -33,33 +34,49 @@ pub const TOOLKIT: (u32, u32) = (0, 0);
 #[cfg(not(feature = "cuda"))]
 pub const MISSING: Option<&str> = Some("built without the feature `cuda`");
 
-/// Why there are no kernels and how to get them; `None` where there are.
-pub fn missing() -> Option<String> {
-    let mend = if cfg!(feature = "cuda") {
-        "build where nvcc is found (scripts/cuda-toolkit installs one), or with LOWBIT_KERNELS naming a folder of prebuilt kernels"
-    } else {
-        "build with it"
-    };
-    MISSING.map(|why| format!("{why}; {mend}"))
+/// A set of images and where it comes from.
+pub struct Images {
+    /// One for each file of `cuda/`.
+    pub fatbins: &'static [Fatbin],
+    /// Major and minor version of the CUDA toolkit that compiled them.
+    pub toolkit: (u32, u32),
+    /// Why there are none.
+    pub missing: Option<&'static str>,
 }
 
-/// Every architecture that some kernel of this build has machine code for, ascending.
-pub fn archs() -> Vec<&'static str> {
-    let mut all: Vec<&str> = FATBINS.iter().flat_map(|fatbin| fatbin.archs).copied().collect();
-    let number = |arch: &str| arch.trim_end_matches(char::is_alphabetic).parse::<u32>().unwrap_or(u32::MAX);
-    all.sort_by_key(|arch| (number(arch), *arch));
-    all.dedup();
-    all
-}
+/// Those of this build.
+pub static BUILD: Images = Images { fatbins: FATBINS, toolkit: TOOLKIT, missing: MISSING };
 
-/// The image that holds the kernels of one file.
-///
-/// # Errors
-/// [`CudaError::NoKernels`] when the build does not have it.
-#[cfg(feature = "cuda")]
-pub fn find(stem: &str) -> Result<&'static Fatbin, CudaError> {
-    FATBINS.iter().find(|fatbin| fatbin.stem == stem).ok_or_else(|| {
-        let why = missing().unwrap_or_else(|| format!("cuda/{stem}.cu is not among those that were compiled"));
-        CudaError::NoKernels { why }
-    })
+impl Images {
+    /// Why there are no kernels and how to get them; `None` where there are.
+    pub fn missing(&self) -> Option<String> {
+        let mend = if cfg!(feature = "cuda") {
+            "build where nvcc is found (scripts/cuda-toolkit installs one), or with LOWBIT_KERNELS naming a folder of \
+             prebuilt kernels"
+        } else {
+            "build with it"
+        };
+        self.missing.map(|why| format!("{why}; {mend}"))
+    }
+
+    /// Every architecture that some kernel has machine code for, ascending.
+    pub fn archs(&self) -> Vec<&'static str> {
+        let mut all: Vec<&str> = self.fatbins.iter().flat_map(|fatbin| fatbin.archs).copied().collect();
+        let number = |arch: &str| arch.trim_end_matches(char::is_alphabetic).parse::<u32>().unwrap_or(u32::MAX);
+        all.sort_by_key(|arch| (number(arch), *arch));
+        all.dedup();
+        all
+    }
+
+    /// The image that holds the kernels of one file.
+    ///
+    /// # Errors
+    /// [`CudaError::NoKernels`] when it is not among them.
+    #[cfg(feature = "cuda")]
+    pub fn find(&self, stem: &str) -> Result<&'static Fatbin, CudaError> {
+        self.fatbins.iter().find(|fatbin| fatbin.stem == stem).ok_or_else(|| {
+            let why = self.missing().unwrap_or_else(|| format!("cuda/{stem}.cu is not among those that were compiled"));
+            CudaError::NoKernels { why }
+        })
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cuda::Limits;
-use crate::cuda::fatbins;
+use crate::cuda::fatbins::BUILD;
 use crate::error::CudaError;
 
 /// What there is of CUDA on this machine and in this build. Taking it makes no context on a device.
@@ -42,7 +42,7 @@ pub struct KernelsInBuild {
 impl KernelsInBuild {
     /// Those of this build.
     pub(crate) fn new() -> Self {
-        Self { archs: fatbins::archs(), toolkit: fatbins::TOOLKIT, missing: fatbins::missing() }
+        Self { archs: BUILD.archs(), toolkit: BUILD.toolkit, missing: BUILD.missing() }
     }
 }
 

@@ -2,12 +2,7 @@
 //!
 //! Grammar of a symbol: `<op>_<format>_<activations>[_<variant>]`; `w4` is any 4-bit format in the layout `mma_w4`.
 
-use crate::cuda::args::DequantInt8Args;
-use crate::cuda::args::DequantRowsArgs;
-use crate::cuda::args::GemmDenseArgs;
-use crate::cuda::args::OutliersArgs;
-use crate::cuda::args::QuantizeRowsArgs;
-use crate::cuda::args::TensorAbsmaxArgs;
+use crate::cuda::args;
 
 /// A kernel: where it is and how it is launched.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -24,163 +19,170 @@ pub struct Kernel {
     pub min_capability: u32,
 }
 
-/// A kernel of `gemm_dense.cu`.
-const fn gemm_dense(symbol: &'static str, threads: u32) -> Kernel {
-    Kernel { file: "gemm_dense", symbol, threads, args_bytes: size_of::<GemmDenseArgs>(), min_capability: 80 }
+/// A constant for each kernel, and [`KERNELS`] with all of them. `file(Args) since capability { NAME: "symbol" of threads }`.
+macro_rules! kernels {
+    ($($file:ident($args:ident) since $capability:literal {
+        $($(#[$doc:meta])* $name:ident: $symbol:literal of $threads:literal,)*
+    })*) => {
+        $($(
+            $(#[$doc])*
+            pub const $name: Kernel = Kernel {
+                file: stringify!($file),
+                symbol: $symbol,
+                threads: $threads,
+                args_bytes: size_of::<args::$args>(),
+                min_capability: $capability,
+            };
+        )*)*
+
+        /// Every kernel of the crate.
+        pub const KERNELS: &[&Kernel] = &[$($(&$name,)*)*];
+    };
 }
 
-/// f16, 128 x 128 tiles.
-pub const GEMM_DENSE_F16: Kernel = gemm_dense("gemm_dense_f16", 128);
-/// f16, 64 x 64 tiles.
-pub const GEMM_DENSE_F16_SMALL: Kernel = gemm_dense("gemm_dense_f16_small", 128);
-/// f16, rows at any address.
-pub const GEMM_DENSE_F16_UNALIGNED: Kernel = gemm_dense("gemm_dense_f16_unaligned", 128);
-/// bf16, 128 x 128 tiles.
-pub const GEMM_DENSE_BF16: Kernel = gemm_dense("gemm_dense_bf16", 128);
-/// bf16, 64 x 64 tiles.
-pub const GEMM_DENSE_BF16_SMALL: Kernel = gemm_dense("gemm_dense_bf16_small", 128);
-/// bf16, rows at any address.
-pub const GEMM_DENSE_BF16_UNALIGNED: Kernel = gemm_dense("gemm_dense_bf16_unaligned", 128);
-/// Adds up the splits of K, f16.
-pub const GEMM_DENSE_REDUCE_F16: Kernel = gemm_dense("gemm_dense_reduce_f16", 256);
-/// Adds up the splits of K, bf16.
-pub const GEMM_DENSE_REDUCE_BF16: Kernel = gemm_dense("gemm_dense_reduce_bf16", 256);
-/// f32 x and W.
-pub const GEMM_DENSE_F32: Kernel = gemm_dense("gemm_dense_f32", 128);
-/// f32 x and W, f16 y.
-pub const GEMM_DENSE_F32_F16: Kernel = gemm_dense("gemm_dense_f32_f16", 128);
-/// f32 x and W, bf16 y.
-pub const GEMM_DENSE_F32_BF16: Kernel = gemm_dense("gemm_dense_f32_bf16", 128);
-/// y += bias, f16.
-pub const ADD_BIAS_F16: Kernel = gemm_dense("add_bias_f16", 256);
-/// y += bias, bf16.
-pub const ADD_BIAS_BF16: Kernel = gemm_dense("add_bias_bf16", 256);
-/// y += bias, f32.
-pub const ADD_BIAS_F32: Kernel = gemm_dense("add_bias_f32", 256);
-
-const fn dequant_int8(symbol: &'static str) -> Kernel {
-    Kernel { file: "dequant_int8", symbol, threads: 256, args_bytes: size_of::<DequantInt8Args>(), min_capability: 80 }
-}
-
-/// INT8 by absmax to f32.
-pub const DEQUANT_INT8_F32: Kernel = dequant_int8("dequant_int8_f32");
-/// INT8 by absmax to f16.
-pub const DEQUANT_INT8_F16: Kernel = dequant_int8("dequant_int8_f16");
-/// INT8 by absmax to bf16.
-pub const DEQUANT_INT8_BF16: Kernel = dequant_int8("dequant_int8_bf16");
-/// Affine INT8 to f32.
-pub const DEQUANT_AFFINE_INT8_F32: Kernel = dequant_int8("dequant_affine_int8_f32");
-/// Affine INT8 to f16.
-pub const DEQUANT_AFFINE_INT8_F16: Kernel = dequant_int8("dequant_affine_int8_f16");
-/// Affine INT8 to bf16.
-pub const DEQUANT_AFFINE_INT8_BF16: Kernel = dequant_int8("dequant_affine_int8_bf16");
-/// The dynamic 8-bit map to f32.
-pub const DEQUANT_DYNAMIC8_F32: Kernel = dequant_int8("dequant_dynamic8_f32");
-/// The dynamic 8-bit map to f16.
-pub const DEQUANT_DYNAMIC8_F16: Kernel = dequant_int8("dequant_dynamic8_f16");
-/// The dynamic 8-bit map to bf16.
-pub const DEQUANT_DYNAMIC8_BF16: Kernel = dequant_int8("dequant_dynamic8_bf16");
-
-const fn quantize_int8(symbol: &'static str) -> Kernel {
-    Kernel {
-        file: "quantize_int8",
-        symbol,
-        threads: 256,
-        args_bytes: size_of::<QuantizeRowsArgs>(),
-        min_capability: 80,
+kernels! {
+    dequant_int8(DequantInt8Args) since 80 {
+        /// INT8 by absmax to f32.
+        DEQUANT_INT8_F32: "dequant_int8_f32" of 256,
+        /// INT8 by absmax to f16.
+        DEQUANT_INT8_F16: "dequant_int8_f16" of 256,
+        /// INT8 by absmax to bf16.
+        DEQUANT_INT8_BF16: "dequant_int8_bf16" of 256,
+        /// Affine INT8 to f32.
+        DEQUANT_AFFINE_INT8_F32: "dequant_affine_int8_f32" of 256,
+        /// Affine INT8 to f16.
+        DEQUANT_AFFINE_INT8_F16: "dequant_affine_int8_f16" of 256,
+        /// Affine INT8 to bf16.
+        DEQUANT_AFFINE_INT8_BF16: "dequant_affine_int8_bf16" of 256,
+        /// The dynamic 8-bit map to f32.
+        DEQUANT_DYNAMIC8_F32: "dequant_dynamic8_f32" of 256,
+        /// The dynamic 8-bit map to f16.
+        DEQUANT_DYNAMIC8_F16: "dequant_dynamic8_f16" of 256,
+        /// The dynamic 8-bit map to bf16.
+        DEQUANT_DYNAMIC8_BF16: "dequant_dynamic8_bf16" of 256,
+    }
+    dequant_w4(DequantW4Args) since 80 {
+        /// 4-bit weights to f32.
+        DEQUANT_W4_F32: "dequant_w4_f32" of 256,
+        /// 4-bit weights to f16.
+        DEQUANT_W4_F16: "dequant_w4_f16" of 256,
+        /// 4-bit weights to bf16.
+        DEQUANT_W4_BF16: "dequant_w4_bf16" of 256,
+        /// 4-bit weights whose groups run across rows or have any length, to f32.
+        DEQUANT_W4_F32_FLAT: "dequant_w4_f32_flat" of 256,
+        /// The same to f16.
+        DEQUANT_W4_F16_FLAT: "dequant_w4_f16_flat" of 256,
+        /// The same to bf16.
+        DEQUANT_W4_BF16_FLAT: "dequant_w4_bf16_flat" of 256,
+    }
+    gemm_dense(GemmDenseArgs) since 80 {
+        /// f16, 128 x 128 tiles.
+        GEMM_DENSE_F16: "gemm_dense_f16" of 128,
+        /// f16, 64 x 64 tiles.
+        GEMM_DENSE_F16_SMALL: "gemm_dense_f16_small" of 128,
+        /// f16, rows at any address.
+        GEMM_DENSE_F16_UNALIGNED: "gemm_dense_f16_unaligned" of 128,
+        /// bf16, 128 x 128 tiles.
+        GEMM_DENSE_BF16: "gemm_dense_bf16" of 128,
+        /// bf16, 64 x 64 tiles.
+        GEMM_DENSE_BF16_SMALL: "gemm_dense_bf16_small" of 128,
+        /// bf16, rows at any address.
+        GEMM_DENSE_BF16_UNALIGNED: "gemm_dense_bf16_unaligned" of 128,
+        /// Adds up the splits of K, f16.
+        GEMM_DENSE_REDUCE_F16: "gemm_dense_reduce_f16" of 256,
+        /// Adds up the splits of K, bf16.
+        GEMM_DENSE_REDUCE_BF16: "gemm_dense_reduce_bf16" of 256,
+        /// f32 x and W.
+        GEMM_DENSE_F32: "gemm_dense_f32" of 128,
+        /// f32 x and W, f16 y.
+        GEMM_DENSE_F32_F16: "gemm_dense_f32_f16" of 128,
+        /// f32 x and W, bf16 y.
+        GEMM_DENSE_F32_BF16: "gemm_dense_f32_bf16" of 128,
+        /// y += bias, f16.
+        ADD_BIAS_F16: "add_bias_f16" of 256,
+        /// y += bias, bf16.
+        ADD_BIAS_BF16: "add_bias_bf16" of 256,
+        /// y += bias, f32.
+        ADD_BIAS_F32: "add_bias_f32" of 256,
+    }
+    gemm_int8(GemmInt8Args) since 80 {
+        /// f16, 128 x 128 tiles.
+        GEMM_INT8_F16: "gemm_int8_f16" of 128,
+        /// f16, 64 x 64 tiles.
+        GEMM_INT8_F16_SMALL: "gemm_int8_f16_small" of 128,
+        /// f16, rows at any address.
+        GEMM_INT8_F16_UNALIGNED: "gemm_int8_f16_unaligned" of 128,
+        /// f16, affine INT8.
+        GEMM_INT8_F16_AFFINE: "gemm_int8_f16_affine" of 128,
+        /// f16, affine INT8, rows at any address.
+        GEMM_INT8_F16_AFFINE_UNALIGNED: "gemm_int8_f16_affine_unaligned" of 128,
+        /// Adds up the splits of K, f16.
+        GEMM_INT8_REDUCE_F16: "gemm_int8_reduce_f16" of 256,
+        /// bf16, 128 x 128 tiles.
+        GEMM_INT8_BF16: "gemm_int8_bf16" of 128,
+        /// bf16, 64 x 64 tiles.
+        GEMM_INT8_BF16_SMALL: "gemm_int8_bf16_small" of 128,
+        /// bf16, rows at any address.
+        GEMM_INT8_BF16_UNALIGNED: "gemm_int8_bf16_unaligned" of 128,
+        /// bf16, affine INT8.
+        GEMM_INT8_BF16_AFFINE: "gemm_int8_bf16_affine" of 128,
+        /// bf16, affine INT8, rows at any address.
+        GEMM_INT8_BF16_AFFINE_UNALIGNED: "gemm_int8_bf16_affine_unaligned" of 128,
+        /// Adds up the splits of K, bf16.
+        GEMM_INT8_REDUCE_BF16: "gemm_int8_reduce_bf16" of 256,
+    }
+    quantize_int8(QuantizeRowsArgs) since 80 {
+        /// Rows of f32 to INT8, a block a row.
+        QUANTIZE_INT8_F32_ROWS: "quantize_int8_f32_rows" of 256,
+        /// Rows of f32 to INT8, a warp a row.
+        QUANTIZE_INT8_F32_SHORT: "quantize_int8_f32_short" of 256,
+        /// Rows of f16 to INT8, a block a row.
+        QUANTIZE_INT8_F16_ROWS: "quantize_int8_f16_rows" of 256,
+        /// Rows of f16 to INT8, a warp a row.
+        QUANTIZE_INT8_F16_SHORT: "quantize_int8_f16_short" of 256,
+        /// Rows of bf16 to INT8, a block a row.
+        QUANTIZE_INT8_BF16_ROWS: "quantize_int8_bf16_rows" of 256,
+        /// Rows of bf16 to INT8, a warp a row.
+        QUANTIZE_INT8_BF16_SHORT: "quantize_int8_bf16_short" of 256,
+    }
+    quantize_int8(OutliersArgs) since 80 {
+        /// The columns of f32 that have outliers.
+        QUANTIZE_INT8_F32_OUTLIERS: "quantize_int8_f32_outliers" of 256,
+        /// The columns of f16 that have outliers.
+        QUANTIZE_INT8_F16_OUTLIERS: "quantize_int8_f16_outliers" of 256,
+        /// The columns of bf16 that have outliers.
+        QUANTIZE_INT8_BF16_OUTLIERS: "quantize_int8_bf16_outliers" of 256,
+    }
+    quantize_int8(TensorAbsmaxArgs) since 80 {
+        /// The absmax of all of a tensor of f32.
+        QUANTIZE_INT8_F32_TENSOR: "quantize_int8_f32_tensor" of 256,
+        /// The absmax of all of a tensor of f16.
+        QUANTIZE_INT8_F16_TENSOR: "quantize_int8_f16_tensor" of 256,
+        /// The absmax of all of a tensor of bf16.
+        QUANTIZE_INT8_BF16_TENSOR: "quantize_int8_bf16_tensor" of 256,
+    }
+    quantize_int8(DequantRowsArgs) since 80 {
+        /// Rounded rows of f32 to f32.
+        DEQUANT_ROWS_INT8_F32: "dequant_rows_int8_f32" of 256,
+        /// Rounded rows of f16 to f32.
+        DEQUANT_ROWS_INT8_F16: "dequant_rows_int8_f16" of 256,
+        /// Rounded rows of bf16 to f32.
+        DEQUANT_ROWS_INT8_BF16: "dequant_rows_int8_bf16" of 256,
+    }
+    quantize_w4(QuantizeW4Args) since 80 {
+        /// Blocks of f32 to NF4 or FP4.
+        QUANTIZE_W4_F32: "quantize_w4_f32" of 256,
+        /// Blocks of f16 to NF4 or FP4.
+        QUANTIZE_W4_F16: "quantize_w4_f16" of 256,
+        /// Blocks of bf16 to NF4 or FP4.
+        QUANTIZE_W4_BF16: "quantize_w4_bf16" of 256,
+    }
+    quantize_w4(NestAbsmaxArgs) since 80 {
+        /// Sums of runs of absmax values.
+        QUANTIZE_W4_NEST_SUMS: "quantize_w4_nest_sums" of 256,
+        /// The mean of absmax values.
+        QUANTIZE_W4_NEST_MEAN: "quantize_w4_nest_mean" of 256,
+        /// Absmax values to 8 bits.
+        QUANTIZE_W4_NEST_CODES: "quantize_w4_nest_codes" of 256,
     }
 }
-
-/// Rows of f32 to INT8, a block a row.
-pub const QUANTIZE_INT8_F32_ROWS: Kernel = quantize_int8("quantize_int8_f32_rows");
-/// Rows of f32 to INT8, a warp a row.
-pub const QUANTIZE_INT8_F32_SHORT: Kernel = quantize_int8("quantize_int8_f32_short");
-/// Rows of f16 to INT8, a block a row.
-pub const QUANTIZE_INT8_F16_ROWS: Kernel = quantize_int8("quantize_int8_f16_rows");
-/// Rows of f16 to INT8, a warp a row.
-pub const QUANTIZE_INT8_F16_SHORT: Kernel = quantize_int8("quantize_int8_f16_short");
-/// Rows of bf16 to INT8, a block a row.
-pub const QUANTIZE_INT8_BF16_ROWS: Kernel = quantize_int8("quantize_int8_bf16_rows");
-/// Rows of bf16 to INT8, a warp a row.
-pub const QUANTIZE_INT8_BF16_SHORT: Kernel = quantize_int8("quantize_int8_bf16_short");
-
-const fn quantize_int8_outliers(symbol: &'static str) -> Kernel {
-    Kernel { file: "quantize_int8", symbol, threads: 256, args_bytes: size_of::<OutliersArgs>(), min_capability: 80 }
-}
-
-/// The columns of f32 that have outliers.
-pub const QUANTIZE_INT8_F32_OUTLIERS: Kernel = quantize_int8_outliers("quantize_int8_f32_outliers");
-/// The columns of f16 that have outliers.
-pub const QUANTIZE_INT8_F16_OUTLIERS: Kernel = quantize_int8_outliers("quantize_int8_f16_outliers");
-/// The columns of bf16 that have outliers.
-pub const QUANTIZE_INT8_BF16_OUTLIERS: Kernel = quantize_int8_outliers("quantize_int8_bf16_outliers");
-
-const fn quantize_int8_tensor(symbol: &'static str) -> Kernel {
-    Kernel {
-        file: "quantize_int8",
-        symbol,
-        threads: 256,
-        args_bytes: size_of::<TensorAbsmaxArgs>(),
-        min_capability: 80,
-    }
-}
-
-/// The absmax of all of a tensor of f32.
-pub const QUANTIZE_INT8_F32_TENSOR: Kernel = quantize_int8_tensor("quantize_int8_f32_tensor");
-/// The absmax of all of a tensor of f16.
-pub const QUANTIZE_INT8_F16_TENSOR: Kernel = quantize_int8_tensor("quantize_int8_f16_tensor");
-/// The absmax of all of a tensor of bf16.
-pub const QUANTIZE_INT8_BF16_TENSOR: Kernel = quantize_int8_tensor("quantize_int8_bf16_tensor");
-
-const fn dequant_rows_int8(symbol: &'static str) -> Kernel {
-    Kernel { file: "quantize_int8", symbol, threads: 256, args_bytes: size_of::<DequantRowsArgs>(), min_capability: 80 }
-}
-
-/// Rounded rows of f32 to f32.
-pub const DEQUANT_ROWS_INT8_F32: Kernel = dequant_rows_int8("dequant_rows_int8_f32");
-/// Rounded rows of f16 to f32.
-pub const DEQUANT_ROWS_INT8_F16: Kernel = dequant_rows_int8("dequant_rows_int8_f16");
-/// Rounded rows of bf16 to f32.
-pub const DEQUANT_ROWS_INT8_BF16: Kernel = dequant_rows_int8("dequant_rows_int8_bf16");
-
-/// Every kernel of the crate.
-pub const KERNELS: &[&Kernel] = &[
-    &GEMM_DENSE_F16,
-    &GEMM_DENSE_F16_SMALL,
-    &GEMM_DENSE_F16_UNALIGNED,
-    &GEMM_DENSE_BF16,
-    &GEMM_DENSE_BF16_SMALL,
-    &GEMM_DENSE_BF16_UNALIGNED,
-    &GEMM_DENSE_REDUCE_F16,
-    &GEMM_DENSE_REDUCE_BF16,
-    &GEMM_DENSE_F32,
-    &GEMM_DENSE_F32_F16,
-    &GEMM_DENSE_F32_BF16,
-    &ADD_BIAS_F16,
-    &ADD_BIAS_BF16,
-    &ADD_BIAS_F32,
-    &DEQUANT_INT8_F32,
-    &DEQUANT_INT8_F16,
-    &DEQUANT_INT8_BF16,
-    &DEQUANT_AFFINE_INT8_F32,
-    &DEQUANT_AFFINE_INT8_F16,
-    &DEQUANT_AFFINE_INT8_BF16,
-    &DEQUANT_DYNAMIC8_F32,
-    &DEQUANT_DYNAMIC8_F16,
-    &DEQUANT_DYNAMIC8_BF16,
-    &QUANTIZE_INT8_F32_ROWS,
-    &QUANTIZE_INT8_F32_SHORT,
-    &QUANTIZE_INT8_F16_ROWS,
-    &QUANTIZE_INT8_F16_SHORT,
-    &QUANTIZE_INT8_BF16_ROWS,
-    &QUANTIZE_INT8_BF16_SHORT,
-    &QUANTIZE_INT8_F32_OUTLIERS,
-    &QUANTIZE_INT8_F16_OUTLIERS,
-    &QUANTIZE_INT8_BF16_OUTLIERS,
-    &QUANTIZE_INT8_F32_TENSOR,
-    &QUANTIZE_INT8_F16_TENSOR,
-    &QUANTIZE_INT8_BF16_TENSOR,
-    &DEQUANT_ROWS_INT8_F32,
-    &DEQUANT_ROWS_INT8_F16,
-    &DEQUANT_ROWS_INT8_BF16,
-];

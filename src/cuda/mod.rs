@@ -14,6 +14,7 @@ mod fatbins;
 mod inventory;
 #[doc(hidden)]
 pub mod kernels;
+mod matmul;
 #[doc(hidden)]
 pub mod ops;
 mod prepared;

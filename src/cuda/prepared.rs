@@ -4,40 +4,77 @@ use std::sync::Arc;
 
 use crate::cuda::CudaDevice;
 use crate::cuda::DeviceBuffer;
+use crate::cuda::buffer::Region;
+use crate::cuda::matmul::Product;
+use crate::cuda::ops::dequant_int8;
+use crate::cuda::ops::dequant_w4::dequant_w4;
+use crate::cuda::ops::w4::W4;
+use crate::cuda::ops::w8::W8;
 use crate::error::Error;
 use crate::error::Result;
 use crate::formats::QuantMatrix;
+use crate::formats::integer;
 use crate::strategy::Activations;
 use crate::strategy::Strategy;
 use crate::values::Dtype;
 
-/// A weight matrix and bias on one GPU, ready to be multiplied.
+/// A weight matrix and bias on one GPU, ready to be multiplied. Clones share the memory.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     device: CudaDevice,
     matrix: Arc<QuantMatrix>,
     activations: Activations,
+    weights: Arc<Weights>,
+    /// f32 [N].
     bias: Option<DeviceBuffer>,
+}
+
+/// The codes and scales in device memory.
+#[derive(Debug)]
+pub(super) enum Weights {
+    W4(W4),
+    W8(W8),
+}
+
+impl Weights {
+    fn upload(device: &CudaDevice, matrix: &QuantMatrix) -> Result<Self> {
+        match matrix.format().code_bits() {
+            4 => Ok(Self::W4(W4::upload(device, matrix)?)),
+            _ => Ok(Self::W8(W8::upload(device, matrix)?)),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Self::W4(weights) => weights.memory_bytes(),
+            Self::W8(weights) => weights.memory_bytes(),
+        }
+    }
+
+    /// Writes the values [N, K] to `out`.
+    pub fn dequantize(&self, device: &CudaDevice, dtype: Dtype, out: Region<'_>) -> Result<()> {
+        match self {
+            Self::W4(weights) => dequant_w4(device, weights, dtype, out),
+            Self::W8(weights) => dequant_int8::dequantize(device, weights, out, dtype),
+        }
+    }
 }
 
 impl Prepared {
     /// Copies `matrix` and `bias` [N] to `device`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the device cannot multiply this format with these activations; out of memory.
+    /// [`Error::Unsupported`] when the format cannot be multiplied with these activations; out of memory.
     pub fn new(
         device: &CudaDevice,
         matrix: Arc<QuantMatrix>,
         bias: Option<&[f32]>,
         activations: Activations,
     ) -> Result<Self> {
-        let _ = (bias, activations);
-        Err(Error::Unsupported {
-            op: "preparing",
-            subject: matrix.format().to_string(),
-            device: device.name().into(),
-            rule: "no kernel takes this format".into(),
-        })
+        integer::check(&matrix, activations, device.name())?;
+        let weights = Arc::new(Weights::upload(device, &matrix)?);
+        let bias = bias.map(|bias| DeviceBuffer::upload(device, bytemuck::cast_slice(bias))).transpose()?;
+        Ok(Self { device: device.clone(), matrix, activations, weights, bias })
     }
 
     /// The weights in host memory.
@@ -52,7 +89,7 @@ impl Prepared {
 
     /// Bytes of device memory.
     pub fn memory_bytes(&self) -> usize {
-        self.bias.as_ref().map_or(0, DeviceBuffer::bytes)
+        self.weights.memory_bytes() + self.bias.as_ref().map_or(0, DeviceBuffer::bytes)
     }
 
     /// The weights as floats, [N, K] in device memory.
@@ -60,7 +97,9 @@ impl Prepared {
     /// # Errors
     /// Out of memory.
     pub fn dequantize(&self, dtype: Dtype) -> Result<DeviceBuffer> {
-        DeviceBuffer::new(&self.device, self.matrix.shape().num_values() * dtype.size_bytes())
+        let out = self.output(dtype, self.matrix.shape().num_values())?;
+        self.weights.dequantize(&self.device, dtype, out.region())?;
+        Ok(out)
     }
 
     /// Device memory for a result of `num_values` of `dtype`.
@@ -74,9 +113,30 @@ impl Prepared {
     /// y = x · Wᵀ + bias: `x` [M, K] and `y` [M, N] in device memory, each with its type.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the format, shape or type of `x` does not have `strategy`, or `y` has another type.
+    /// [`Error::Unsupported`] when the format, shape or type of `x` does not have `strategy`, or `y` has another type than
+    /// `x`; the driver's.
     pub fn matmul(&self, x: (&DeviceBuffer, Dtype), strategy: Strategy, y: (&DeviceBuffer, Dtype)) -> Result<()> {
-        let _ = (x, strategy, y);
-        Ok(())
+        let ((x, dtype), (y, y_dtype)) = (x, y);
+        if dtype != y_dtype {
+            return Err(Error::Unsupported {
+                op: "multiplying",
+                subject: format!("{dtype} activations to {y_dtype}"),
+                device: self.device.name().into(),
+                rule: "on a GPU the result has the type of the activations".into(),
+            });
+        }
+        let m = x.bytes() / (self.matrix.shape().k() * dtype.size_bytes());
+        let product = Product {
+            device: &self.device,
+            matrix: &self.matrix,
+            weights: &self.weights,
+            activations: self.activations,
+            x: x.region(),
+            bias: self.bias.as_ref().map(DeviceBuffer::region),
+            y: y.region(),
+            m,
+            dtype,
+        };
+        if m == 0 { Ok(()) } else { product.enqueue(strategy) }
     }
 }

@@ -1,7 +1,8 @@
 //! What the bits mean: pure data and the scalar decoding of one value.
 //!
 //! No policy (which codes to choose), no SIMD, no files, no threads, no device. One file per format:
-//! [`nf4`], [`fp4`], [`int8`], [`dynamic8`], [`affine`] (INT4 and INT8 with zero points); [`absmax`] is the scale array that
+//! [`nf4`], [`fp4`], [`int8`], [`dynamic8`], [`affine`] (INT4 and INT8 with zero points); [`integer`] says which of them
+//! multiply with rounded activations; [`absmax`] is the scale array that
 //! bitsandbytes' formats share, [`nibbles`] the order of 4-bit codes, [`tables`] the codebooks.
 
 pub mod absmax;
@@ -9,6 +10,7 @@ pub mod affine;
 pub mod dynamic8;
 pub mod fp4;
 pub mod int8;
+pub mod integer;
 mod matrix;
 pub mod nf4;
 pub mod nibbles;

@@ -72,6 +72,7 @@ macro_rules! families {
 families! {
     dequant_int8: cuda_dequant_int8,
     quantize_int8: cuda_quantize_int8,
+    quantize_w4: cuda_quantize_w4,
 }
 
 #[test]

@@ -24,7 +24,12 @@ struct Promise {
     instruction: &'static str,
 }
 
-const PROMISES: &[Promise] = &[];
+const ALL: &[&str] = &["80", "89", "90a", "100", "120"];
+
+const PROMISES: &[Promise] = &[
+    Promise { kernels: "gemm_dense_f16", archs: ALL, instruction: "HMMA.16816" },
+    Promise { kernels: "gemm_dense_bf16", archs: ALL, instruction: "HMMA.16816" },
+];
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/cuda"))

@@ -16,10 +16,16 @@ mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
 mod cuda_dequant_int8;
+#[cfg(target_os = "linux")]
+mod cuda_driver;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;
 #[cfg(feature = "cuda")]
 mod cuda_quantize_int8;
+#[cfg(feature = "cuda")]
+mod cuda_quantize_w4;
+#[cfg(target_os = "linux")]
+mod fake_cuda;
 mod files;
 mod formats_golden;
 #[cfg(feature = "buildtime-bindgen")]

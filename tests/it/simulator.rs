@@ -105,16 +105,17 @@ impl Simulator {
             compiled == self.limits.capability
                 || !specific && compiled < self.limits.capability && compiled / 10 == self.limits.capability / 10
         };
-        let best = PTX.iter().filter(|(stem, arch, _)| *stem == kernel.file && fits(arch)).max_by_key(|ptx| value(ptx.1));
+        let best =
+            PTX.iter().filter(|(stem, arch, _)| *stem == kernel.file && fits(arch)).max_by_key(|ptx| value(ptx.1));
         let Some(&(stem, arch, text)) = best else {
             let built: Vec<&str> = PTX.iter().filter(|ptx| ptx.0 == kernel.file).map(|ptx| ptx.1).collect();
             let (device, capability) = (self.limits.name.clone(), self.limits.capability);
             return Err(CudaError::NoImage { kernel: kernel.symbol, device, capability, built: built.join(" ") }.into());
         };
         let mut modules = MODULES.get_or_init(Mutex::default).lock().unwrap_or_else(|e| e.into_inner());
-        let module = modules.entry((stem, arch)).or_insert_with(|| {
-            Arc::new(Module::parse(text).unwrap_or_else(|e| panic!("{stem}, sm_{arch}: {e}")))
-        });
+        let module = modules
+            .entry((stem, arch))
+            .or_insert_with(|| Arc::new(Module::parse(text).unwrap_or_else(|e| panic!("{stem}, sm_{arch}: {e}"))));
         Ok(Arc::clone(module))
     }
 

@@ -7,13 +7,13 @@ use crate::cuda::args::GemmDenseArgs;
 use crate::cuda::buffer::Region;
 use crate::cuda::driver::DenseProduct;
 use crate::cuda::driver::DevicePtr;
+use crate::cuda::driver::Limits;
 use crate::cuda::kernels;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::tiles;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::tiles::RowAccess;
 use crate::cuda::ops::tiles::Tile;
-use crate::cuda::ops::tiles::TilePlan;
 use crate::error::Error;
 use crate::error::Result;
 use crate::values::Dtype;
@@ -41,15 +41,16 @@ pub struct GemmDense<'a> {
     pub out_dtype: Dtype,
 }
 
-/// y = x · Wᵀ + bias in the vendor's library, if there is one and y has the type of x; else [`GemmDense::enqueue`].
+/// y = x · Wᵀ + bias in the vendor's library, if there is one and y has the type of x; else [`GemmDense::enqueue`], which
+/// says what `scratch` is.
 ///
 /// # Errors
 /// Those of [`GemmDense::enqueue`] and of the library.
-pub fn dense(product: &GemmDense<'_>, device: &CudaDevice) -> Result<()> {
+pub fn dense(product: &GemmDense<'_>, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
     let GemmDense { m, n, k, in_dtype, out_dtype, .. } = *product;
-    tiles::check_size(ProductSize { m, n, k }, in_dtype.size_bytes())?;
+    tiles::check_size(product.size(), in_dtype.size_bytes())?;
     if in_dtype != out_dtype || !device.driver().has_dense() || [m, n, k].contains(&0) {
-        return product.enqueue(device);
+        return product.enqueue(device, scratch);
     }
     let DenseAddresses { x, w, y, .. } = product.addresses()?;
     // SAFETY: the regions hold the matrices, as `addresses` has checked.
@@ -57,6 +58,17 @@ pub fn dense(product: &GemmDense<'_>, device: &CudaDevice) -> Result<()> {
     match product.bias {
         Some(bias) => AddBias { y: product.y, bias, m, n, dtype: out_dtype }.enqueue(device),
         None => Ok(()),
+    }
+}
+
+/// Bytes of scratch memory that [`dense`] and [`GemmDense::enqueue`] may want for a product of `in_dtype`.
+///
+/// # Errors
+/// [`Error::TooLarge`] when a side is beyond 31 bits.
+pub fn scratch_bytes(limits: &Limits, size: ProductSize, in_dtype: Dtype) -> Result<usize> {
+    match in_dtype {
+        Dtype::F32 => Ok(0),
+        Dtype::F16 | Dtype::Bf16 => tiles::partial_bytes(limits, size, in_dtype.size_bytes()),
     }
 }
 
@@ -92,15 +104,15 @@ const BF16: Kernels = Kernels {
 };
 
 impl GemmDense<'_> {
-    /// Enqueues the kernels. Nothing when y is empty.
+    /// Enqueues the kernels. Nothing when y is empty. `scratch` has [`scratch_bytes`]; it is not leased here, because x and
+    /// W may lie in the caller's lease.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when y has neither the type of x nor x is f32; [`Error::Length`] when a region is too short;
     /// [`Error::Invalid`] when one is not aligned to its elements; [`Error::TooLarge`] when a side is beyond 31 bits; the
     /// driver's.
-    pub fn enqueue(&self, device: &CudaDevice) -> Result<()> {
-        let size = ProductSize { m: self.m, n: self.n, k: self.k };
-        tiles::check_size(size, self.in_dtype.size_bytes())?;
+    pub fn enqueue(&self, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
+        tiles::check_size(self.size(), self.in_dtype.size_bytes())?;
         let addresses = self.addresses()?;
         let kernels = match (self.in_dtype, self.out_dtype) {
             (Dtype::F32, _) => return self.enqueue_f32(device, addresses),
@@ -118,25 +130,24 @@ impl GemmDense<'_> {
         if self.m == 0 || self.n == 0 {
             return Ok(());
         }
-        let bytes = self.in_dtype.size_bytes();
-        let access = RowAccess::of(&[addresses.x, addresses.w], self.k * bytes);
-        let plan = tiles::plan(device.limits(), size, bytes, access)?;
-        let kernel = match (access, plan.tile) {
-            (RowAccess::Unaligned, _) => kernels.unaligned,
-            (RowAccess::Aligned, Tile::Large) => kernels.large,
-            (RowAccess::Aligned, Tile::Small) => kernels.small,
-        };
-        self.enqueue_tiles(device, addresses, plan, kernel, kernels.reduce)
+        self.enqueue_tiles(device, addresses, &kernels, scratch)
     }
 
     fn enqueue_tiles(
         &self,
         device: &CudaDevice,
         addresses: DenseAddresses,
-        plan: TilePlan,
-        kernel: &'static Kernel,
-        reduce: &'static Kernel,
+        kernels: &Kernels,
+        scratch: Region<'_>,
     ) -> Result<()> {
+        let bytes = self.in_dtype.size_bytes();
+        let access = RowAccess::of(&[addresses.x, addresses.w], self.k * bytes);
+        let plan = tiles::plan(device.limits(), self.size(), bytes, access)?;
+        let kernel = match (access, plan.tile) {
+            (RowAccess::Unaligned, _) => kernels.unaligned,
+            (RowAccess::Aligned, Tile::Large) => kernels.large,
+            (RowAccess::Aligned, Tile::Small) => kernels.small,
+        };
         let mut args = self.kernel_args(addresses);
         args.k_per_split = plan.k_per_split;
         args.splits = plan.splits;
@@ -145,14 +156,12 @@ impl GemmDense<'_> {
             // SAFETY: `addresses` are those of regions that hold the matrices.
             return unsafe { device.launch(kernel, plan.grid, shared_bytes, &args) };
         }
-        let bytes = plan.splits as usize * self.m * self.n * size_of::<f32>();
-        let lease = device.lease(&[bytes])?;
-        args.partials = lease.region(0).holds("partial sums", bytes, "splits x M x N")?;
+        args.partials = scratch.holds("scratch memory", plan.partial_bytes(self.size()), "splits of K x M x N sums")?;
         let grid = tiles::row_parts(self.m, self.n)?;
-        // SAFETY: as above, and the lease has room for the partial sums.
+        // SAFETY: as above, and the scratch memory has room for the partial sums.
         unsafe {
             device.launch(kernel, plan.grid, shared_bytes, &args)?;
-            device.launch(reduce, grid, 0, &args)
+            device.launch(kernels.reduce, grid, 0, &args)
         }
     }
 
@@ -165,10 +174,13 @@ impl GemmDense<'_> {
             Dtype::F16 => &kernels::GEMM_DENSE_F32_F16,
             Dtype::Bf16 => &kernels::GEMM_DENSE_F32_BF16,
         };
-        let size = ProductSize { m: self.m, n: self.n, k: self.k };
-        let grid = tiles::whole_grid(Tile::Small, size)?;
+        let grid = tiles::whole_grid(Tile::Small, self.size())?;
         // SAFETY: `addresses` are those of regions that hold the matrices.
         unsafe { device.launch(kernel, grid, 0, &self.kernel_args(addresses)) }
+    }
+
+    fn size(&self) -> ProductSize {
+        ProductSize { m: self.m, n: self.n, k: self.k }
     }
 
     /// The addresses, when the regions hold what the sizes say and are aligned to their elements.

@@ -1,12 +1,15 @@
 //! One file per kernel family: what its arguments must satisfy, its plan, its launch.
 
 pub mod dequant_int8;
+pub mod dequant_w4;
 mod divisor;
 pub mod gemm_dense;
+pub mod gemm_int8;
 mod nonfinite;
 pub mod quantize_int8;
 pub mod quantize_w4;
 pub mod tiles;
+pub mod w4;
 pub mod w8;
 
 use crate::cuda::driver::DevicePtr;

@@ -46,7 +46,8 @@ pub fn quantize_w4(
         return Err(unsupported(device, format, "the kernel has blocks of NF4 and FP4"));
     };
     let buckets = format.codebook().and_then(|codebook| buckets(&codebook));
-    let buckets = buckets.ok_or_else(|| unsupported(device, format, "two midpoints lie in one bucket of the search"))?;
+    let buckets =
+        buckets.ok_or_else(|| unsupported(device, format, "two midpoints lie in one bucket of the search"))?;
     let num_values = shape.num_values();
     let rule = format!("shape {shape} of {dtype}");
     let x = values.holds("weight", num_values * dtype.size_bytes(), &rule)?;
@@ -202,7 +203,8 @@ mod tests {
             sorted.sort_by(f32::total_cmp);
             let midpoints: Vec<f32> = sorted.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
             let edges = (-16..=16).map(|i| i as f32 / 16.0);
-            let around = midpoints.iter().copied().chain(edges).chain(codebook).flat_map(|v| [v.next_down(), v, v.next_up()]);
+            let around =
+                midpoints.iter().copied().chain(edges).chain(codebook).flat_map(|v| [v.next_down(), v, v.next_up()]);
             for scaled in around {
                 let rank = midpoints.iter().filter(|&&midpoint| scaled > midpoint).count();
                 let code = search(&buckets, scaled) as usize;

@@ -91,6 +91,13 @@ pub struct TilePlan {
     pub splits: u32,
 }
 
+impl TilePlan {
+    /// Bytes of the partial sums, 32 bits each; 0 when K is in one part.
+    pub fn partial_bytes(&self, size: ProductSize) -> usize {
+        if self.splits == 1 { 0 } else { self.splits as usize * size.m * size.n * 4 }
+    }
+}
+
 /// Cuts a product of elements of `element_bytes`.
 ///
 /// The large tile where it fills the device. Otherwise the small one, and where even those leave multiprocessors idle, K in
@@ -109,11 +116,20 @@ pub fn plan(limits: &Limits, size: ProductSize, element_bytes: usize, access: Ro
 
     let stage = STAGE_K_BYTES / element_bytes;
     let stages = k.div_ceil(stage);
-    let wanted = if tiles < sms { BLOCKS_PER_SM * sms / tiles } else { 1 };
+    let wanted = if (1..sms).contains(&tiles) { BLOCKS_PER_SM * sms / tiles } else { 1 };
     let splits = wanted.min(stages / MIN_STAGES).clamp(1, MAX_SPLITS);
     let k_per_split = stages.div_ceil(splits).max(1) * stage;
     let splits = k.div_ceil(k_per_split).max(1) as u32;
     Ok(TilePlan { tile, grid: [grid_x, 1, splits], k_per_split: k_per_split as u32, splits })
+}
+
+/// Bytes of partial sums that a product may need, however its rows begin.
+///
+/// # Errors
+/// Those of [`plan`].
+pub fn partial_bytes(limits: &Limits, size: ProductSize, element_bytes: usize) -> Result<usize> {
+    let of = |access| plan(limits, size, element_bytes, access).map(|plan| plan.partial_bytes(size));
+    Ok(of(RowAccess::Aligned)?.max(of(RowAccess::Unaligned)?))
 }
 
 /// The grid of a product whose blocks sum over all of K.

@@ -11,6 +11,7 @@ use cudarc::driver::DevicePtr;
 use crate::cuda::CudaDevice;
 use crate::cuda::DeviceBuffer;
 use crate::cuda::Driver;
+use crate::cuda::fatbins::BUILD;
 use crate::error::CudaError;
 use crate::error::Error;
 use crate::error::Result;
@@ -56,7 +57,7 @@ impl CudaDevice {
     /// # Errors
     /// As [`CudaDevice::new`].
     pub fn from_cudarc_stream(stream: Arc<CudaStream>) -> Result<Self> {
-        Ok(Self::from_driver(Arc::new(CudarcDriver::from_stream(stream)?)))
+        Ok(Self::from_driver(Arc::new(CudarcDriver::from_stream(stream, &BUILD)?)))
     }
 
     /// The stream, for work of the caller's own and for capturing graphs; `None` on a simulator.

@@ -9,6 +9,8 @@ mod attributes;
 mod codes;
 mod cublaslt;
 mod dense;
+#[cfg(all(test, target_os = "linux"))]
+mod driver_tests;
 mod events;
 mod interop;
 mod memory;
@@ -33,6 +35,8 @@ use crate::cuda::driver::DevicePtr;
 use crate::cuda::driver::Driver;
 use crate::cuda::driver::Launch;
 use crate::cuda::driver::Limits;
+use crate::cuda::fatbins::BUILD;
+use crate::cuda::fatbins::Images;
 use crate::cuda::inventory::DenseLibrary;
 use crate::cuda::inventory::Gpu;
 use crate::cuda::inventory::Inventory;
@@ -64,33 +68,33 @@ pub struct CudarcDriver {
 
 impl CudarcDriver {
     /// A new stream in the primary context of device `index`.
-    pub fn open(index: usize) -> Result<Self> {
+    pub fn open(index: usize, images: &'static Images) -> Result<Self> {
         let found = probe()?;
         if index >= found.count {
             return Err(CudaError::NoSuchDevice { index, count: found.count }.into());
         }
-        found.runs_our_kernels()?;
+        found.runs(images)?;
         let limits = attributes::limits(found.api, attributes::handle(found.api, index)?)?;
         attributes::check(&limits)?;
         let context = CudaContext::new(index).map_err(from_cudarc("cuDevicePrimaryCtxRetain"))?;
         // SAFETY: work is ordered by the one stream; slices made of our memory are documented to be the caller's to order.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(from_cudarc("cuStreamCreate"))?;
-        Self::over(found, limits, stream)
+        Self::over(found, limits, stream, images)
     }
 
     /// A caller's stream.
-    pub fn from_stream(stream: Arc<CudaStream>) -> Result<Self> {
+    pub fn from_stream(stream: Arc<CudaStream>, images: &'static Images) -> Result<Self> {
         let found = probe()?;
-        found.runs_our_kernels()?;
+        found.runs(images)?;
         let limits = attributes::limits(found.api, stream.context().cu_device())?;
         attributes::check(&limits)?;
-        Self::over(found, limits, stream)
+        Self::over(found, limits, stream, images)
     }
 
-    fn over(found: Found, limits: Limits, stream: Arc<CudaStream>) -> Result<Self> {
+    fn over(found: Found, limits: Limits, stream: Arc<CudaStream>, images: &'static Images) -> Result<Self> {
         cublaslt::check_choice()?;
-        let modules = Modules::of(stream.context(), found);
+        let modules = Modules::of(stream.context(), found, images);
         Ok(Self { found, limits, dense: OnceLock::new(), postponed: Mutex::default(), stream, modules })
     }
 
@@ -253,7 +257,7 @@ pub fn inventory() -> Inventory {
     };
     let gpu = |index: usize| {
         let limits = attributes::limits(found.api, attributes::handle(found.api, index)?)?;
-        let usable = attributes::check(&limits).and_then(|()| found.runs_our_kernels());
+        let usable = attributes::check(&limits).and_then(|()| found.runs(&BUILD));
         Ok(Gpu { limits, usable })
     };
     let dense = cublaslt::find(found.version)

@@ -16,8 +16,8 @@ use cudarc::driver::sys::CUfunction_attribute as Attribute;
 use cudarc::driver::sys::CUmodule;
 
 use crate::cuda::driver::Limits;
-use crate::cuda::fatbins;
 use crate::cuda::fatbins::Fatbin;
+use crate::cuda::fatbins::Images;
 use crate::cuda::kernels::Kernel;
 use crate::error::CudaError;
 
@@ -30,6 +30,7 @@ use super::table::call;
 pub struct Modules {
     loaded: Mutex<Loaded>,
     found: Found,
+    images: &'static Images,
     /// Outlives the modules.
     context: Arc<CudaContext>,
 }
@@ -38,8 +39,8 @@ pub struct Modules {
 struct Loaded {
     /// By stem.
     modules: HashMap<&'static str, Handle<CUmodule>>,
-    /// By symbol.
-    functions: HashMap<&'static str, Handle<CUfunction>>,
+    /// By stem and symbol.
+    functions: HashMap<(&'static str, &'static str), Handle<CUfunction>>,
 }
 
 /// A handle of the driver's, which may be used from any thread.
@@ -51,16 +52,16 @@ unsafe impl<T> Send for Handle<T> {}
 
 impl Modules {
     /// The set of `context`, or a new one.
-    pub fn of(context: &Arc<CudaContext>, found: Found) -> Arc<Self> {
+    pub fn of(context: &Arc<CudaContext>, found: Found, images: &'static Images) -> Arc<Self> {
         static SETS: Mutex<Vec<Weak<Modules>>> = Mutex::new(Vec::new());
         let mut sets = SETS.lock().unwrap_or_else(PoisonError::into_inner);
         sets.retain(|set| set.strong_count() > 0);
         // A living set keeps its context, so that an equal handle is the same context.
-        let same = |set: &Arc<Self>| set.context.cu_ctx() == context.cu_ctx();
+        let same = |set: &Arc<Self>| set.context.cu_ctx() == context.cu_ctx() && std::ptr::eq(set.images, images);
         if let Some(set) = sets.iter().filter_map(Weak::upgrade).find(same) {
             return set;
         }
-        let set = Arc::new(Self { loaded: Mutex::default(), found, context: Arc::clone(context) });
+        let set = Arc::new(Self { loaded: Mutex::default(), found, images, context: Arc::clone(context) });
         sets.push(Arc::downgrade(&set));
         set
     }
@@ -76,10 +77,11 @@ impl Modules {
     /// Those of [`Driver::load`](crate::cuda::Driver::load).
     pub fn function(&self, kernel: &'static Kernel, limits: &Limits) -> Result<CUfunction, CudaError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(function) = loaded.functions.get(kernel.symbol) {
+        let key = (kernel.file, kernel.symbol);
+        if let Some(function) = loaded.functions.get(&key) {
             return Ok(function.0);
         }
-        let fatbin = fatbins::find(kernel.file)?;
+        let fatbin = self.images.find(kernel.file)?;
         if limits.capability < kernel.min_capability {
             return Err(no_image(kernel, limits, fatbin));
         }
@@ -92,7 +94,7 @@ impl Modules {
             }
         };
         let function = self.prepare(kernel, limits, module)?;
-        loaded.functions.insert(kernel.symbol, Handle(function));
+        loaded.functions.insert(key, Handle(function));
         Ok(function)
     }
 
@@ -105,7 +107,7 @@ impl Modules {
             Code::NO_BINARY_FOR_GPU => Err(no_image(kernel, limits, fatbin)),
             // No machine code fits, and the PTX is newer than the driver's compiler.
             Code::INVALID_PTX | Code::UNSUPPORTED_PTX_VERSION => {
-                let (major, minor) = fatbins::TOOLKIT;
+                let (major, minor) = self.images.toolkit;
                 Err(CudaError::DriverTooOld { found: self.found.version, need: 1000 * major + 10 * minor })
             }
             code => Err(failed("cuModuleLoadData", code)),

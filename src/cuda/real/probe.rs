@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use libloading::Library;
 
-use crate::cuda::fatbins;
+use crate::cuda::fatbins::Images;
 use crate::error::CudaError;
 
 use super::api::Api;
@@ -77,15 +77,15 @@ pub fn probe() -> Result<Found, CudaError> {
 }
 
 impl Found {
-    /// Whether the kernels of this build run with this driver.
+    /// Whether these kernels run with this driver.
     ///
     /// # Errors
     /// [`CudaError::NoKernels`], [`CudaError::DriverTooOld`].
-    pub fn runs_our_kernels(&self) -> Result<(), CudaError> {
-        if let Some(why) = fatbins::missing() {
+    pub fn runs(&self, images: &Images) -> Result<(), CudaError> {
+        if let Some(why) = images.missing() {
             return Err(CudaError::NoKernels { why });
         }
-        check_version(self.version, fatbins::TOOLKIT)
+        check_version(self.version, images.toolkit)
     }
 }
 

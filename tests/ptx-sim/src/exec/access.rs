@@ -3,6 +3,7 @@
 use crate::FindingKind;
 use crate::exec::environment::Environment;
 use crate::exec::traffic;
+use crate::exec::warp::Lanes;
 use crate::exec::warp::Warp;
 use crate::exec::warp::lanes_of;
 use crate::findings::Space;
@@ -17,13 +18,27 @@ use crate::memory::SHARED_BASE;
 use crate::memory::SHARED_WINDOW;
 use crate::memory::WINDOW_BYTES;
 use crate::memory::global::Allocation;
+use crate::memory::races::Conflict;
 
 /// What an access does to the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Read,
     Write,
+    /// A read that does not race with atomic accesses.
+    StrongRead,
+    StrongWrite,
     Atomic,
+}
+
+impl Kind {
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Read | Self::StrongRead)
+    }
+
+    fn is_atomic(self) -> bool {
+        matches!(self, Self::StrongRead | Self::StrongWrite | Self::Atomic)
+    }
 }
 
 /// The space of a generic address, and the address within it.
@@ -99,8 +114,9 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// The offset of an access to shared memory, if it lies inside.
     #[inline]
-    pub fn check_shared(&mut self, lane: usize, address: u64, size: u32, _kind: Kind) -> Option<usize> {
+    pub fn bounds_of_shared(&mut self, lane: usize, address: u64, size: u32) -> Option<usize> {
         let offset = address.wrapping_sub(SHARED_BASE.into());
         let total = self.shared.size_bytes();
         if offset >= total || total - offset < size.into() {
@@ -109,6 +125,70 @@ impl<'a> Environment<'a> {
             return None;
         }
         Some(offset as usize)
+    }
+
+    /// Checks an access to shared memory, and stamps it.
+    #[inline]
+    pub fn check_shared(&mut self, lane: usize, address: u64, size: u32, kind: Kind) -> Option<usize> {
+        let offset = self.bounds_of_shared(lane, address, size)?;
+        let (length, actor) = (size as usize, self.thread(lane));
+        let is_ready = if matches!(kind, Kind::Write | Kind::StrongWrite) {
+            !self.shared.is_pending(offset, length)
+        } else {
+            self.shared.is_ready(offset, length)
+        };
+        if !is_ready {
+            self.not_ready(lane, offset, size, kind);
+            return Some(offset);
+        }
+        let races = &mut self.shared.races;
+        let conflict = if kind.is_read() {
+            races.read(offset, length, actor, self.site.pc, kind.is_atomic())
+        } else {
+            races.write(offset, length, actor, self.site.pc, kind.is_atomic())
+        };
+        if let Some(conflict) = conflict {
+            self.conflict(lane, (address, size), kind, conflict);
+        }
+        Some(offset)
+    }
+
+    #[cold]
+    fn conflict(&mut self, lane: usize, (address, size): (u64, u32), kind: Kind, conflict: Conflict) {
+        let earlier = conflict.earlier;
+        let is_same_instruction =
+            kind == Kind::Write && earlier.pc() == self.site.pc && earlier.actor() / 32 == self.site.warp;
+        if is_same_instruction && conflict.earlier_is_write {
+            // Lanes of one store may write one value to one place; `store` looks at the values.
+            self.overlap = Some(conflict);
+            return;
+        }
+        self.race(lane, (address, size), kind, conflict);
+    }
+
+    /// Reports two lanes of one instruction that write to one place, where their values do not matter.
+    #[inline]
+    pub fn report_overlap(&mut self, lane: usize, address: u64, size: u32) {
+        if let Some(conflict) = self.overlap.take() {
+            self.race(lane, (address, size), Kind::Write, conflict);
+        }
+    }
+
+    /// Reports a race.
+    #[cold]
+    pub fn race(&mut self, lane: usize, (address, size): (u64, u32), kind: Kind, conflict: Conflict) {
+        let earlier = conflict.earlier;
+        let function = self.launch.function;
+        let who = self.actor(earlier.actor());
+        let instruction = &function.instructions[earlier.pc() as usize];
+        let source = instruction.source.map(|index| format!(", {}", function.sources[index as usize]));
+        let message = format!(
+            "a {kind:?} that nothing orders after the {} of {who} at PTX line {}{}",
+            if conflict.earlier_is_write { "write" } else { "read" },
+            instruction.line,
+            source.unwrap_or_default()
+        );
+        self.report(FindingKind::Race, lane, Some((Space::Shared, address, size)), message);
     }
 
     fn check_local(&mut self, lane: usize, address: u64, size: u32) -> Option<usize> {
@@ -123,7 +203,7 @@ impl<'a> Environment<'a> {
 
     fn check_constant(&mut self, lane: usize, space: Space, address: u64, size: u32, kind: Kind) -> Option<Place<'a>> {
         let access = Some((space, address, size));
-        if kind != Kind::Read {
+        if !kind.is_read() {
             self.report(FindingKind::WriteToConst, lane, access, format!("a store to {space:?} memory"));
             return None;
         }
@@ -142,25 +222,15 @@ impl<'a> Environment<'a> {
         self.report(FindingKind::Unwritten, lane, Some((space, address, size)), message);
     }
 
-    /// Says what is wrong with a read of shared bytes that are not all written, or wait for a copy.
+    /// Says what is wrong with an access to shared bytes that are not all written, or wait for a copy.
     #[cold]
-    pub fn not_ready(&mut self, lane: usize, offset: usize, size: u32) {
+    pub fn not_ready(&mut self, lane: usize, offset: usize, size: u32, kind: Kind) {
         let address = offset as u64 + u64::from(SHARED_BASE);
         if self.shared.is_pending(offset, size as usize) {
-            let message = "a cp.async writes these bytes, and its thread has not waited for it".to_owned();
+            let message = format!("a {kind:?} of bytes that an asynchronous copy writes, before the wait for it");
             self.report(FindingKind::MissingWait, lane, Some((Space::Shared, address, size)), message);
         } else {
             self.unwritten(lane, Space::Shared, address, size);
-        }
-    }
-
-    /// Says that bytes are written while a copy to them is under way.
-    #[inline]
-    pub fn check_not_pending(&mut self, lane: usize, offset: usize, size: u32) {
-        if self.shared.is_pending(offset, size as usize) {
-            let address = offset as u64 + u64::from(SHARED_BASE);
-            let message = "a store to bytes that a cp.async writes, before its thread's wait".to_owned();
-            self.report(FindingKind::MissingWait, lane, Some((Space::Shared, address, size)), message);
         }
     }
 
@@ -176,17 +246,13 @@ impl<'a> Environment<'a> {
                     }
                 }
             }
-            Place::Shared(offset) => {
-                if !self.shared.is_ready(*offset, size as usize) {
-                    self.not_ready(lane, *offset, size);
-                }
-            }
             Place::Local(index) => {
                 if !self.local_written[*index..index + size as usize].iter().all(|&written| written) {
                     self.unwritten(lane, Space::Local, address, size);
                 }
             }
-            Place::Const(_) | Place::Param(_) => {}
+            // `check` has looked at shared memory.
+            Place::Shared(_) | Place::Const(_) | Place::Param(_) => {}
         }
     }
 
@@ -227,11 +293,12 @@ impl<'a> Environment<'a> {
 pub fn load(warp: &mut Warp, env: &mut Environment<'_>, load: &Load, mask: u32) {
     let addresses = env.addresses(warp, &load.address);
     let size = load.element_bytes * load.dsts.len() as u32;
-    traffic::count(env, load.space, &addresses, size, mask, Kind::Read);
+    let kind = if load.is_strong { Kind::StrongRead } else { Kind::Read };
+    traffic::count(env, load.space, &addresses, size, mask, kind);
     let shift = 64 - 8 * load.element_bytes;
     for lane in lanes_of(mask) {
         let (space, address) = resolve(load.space, addresses[lane]);
-        let place = env.check(lane, space, address, size, Kind::Read);
+        let place = env.check(lane, space, address, size, kind);
         if let Some(place) = &place {
             env.check_written(lane, place, address, size);
         }
@@ -249,20 +316,38 @@ pub fn load(warp: &mut Warp, env: &mut Environment<'_>, load: &Load, mask: u32) 
 pub fn store(warp: &mut Warp, env: &mut Environment<'_>, store: &Store, mask: u32) {
     let addresses = env.addresses(warp, &store.address);
     let size = store.element_bytes * store.srcs.len() as u32;
-    traffic::count(env, store.space, &addresses, size, mask, Kind::Write);
+    let kind = if store.is_strong { Kind::StrongWrite } else { Kind::Write };
+    traffic::count(env, store.space, &addresses, size, mask, kind);
     let mut values = [[0; 32]; 8];
     for (slot, src) in values.iter_mut().zip(&store.srcs) {
         *slot = env.read(warp, src);
     }
     for lane in lanes_of(mask) {
         let (space, address) = resolve(store.space, addresses[lane]);
-        let Some(place) = env.check(lane, space, address, size, Kind::Write) else { continue };
-        if let Place::Shared(offset) = place {
-            env.check_not_pending(lane, offset, size);
+        let Some(place) = env.check(lane, space, address, size, kind) else { continue };
+        if let (Place::Shared(offset), Some(conflict)) = (&place, env.overlap.take()) {
+            check_overlap(env, lane, (*offset, address), store, &values, conflict);
         }
         for (index, value) in values[..store.srcs.len()].iter().enumerate() {
             env.put(&place, address, index as u32 * store.element_bytes, store.element_bytes, value[lane]);
         }
+    }
+}
+
+/// Two lanes of one store write to one place: a race if the values differ.
+fn check_overlap(
+    env: &mut Environment<'_>,
+    lane: usize,
+    (offset, address): (usize, u64),
+    store: &Store,
+    values: &[Lanes; 8],
+    conflict: Conflict,
+) {
+    let bytes = store.element_bytes as usize;
+    let ones = u64::MAX >> (64 - 8 * bytes);
+    let differs = (0..store.srcs.len()).any(|i| env.shared.load(offset + i * bytes, bytes) != values[i][lane] & ones);
+    if differs {
+        env.race(lane, (address, (bytes * store.srcs.len()) as u32), Kind::Write, conflict);
     }
 }
 
@@ -283,6 +368,7 @@ fn rows(warp: &Warp, env: &mut Environment<'_>, access: &MatrixAccess, kind: Kin
             continue;
         }
         if let Some(Place::Shared(offset)) = env.check(lane, space, address, ldmatrix::ROW_BYTES as u32, kind) {
+            env.report_overlap(lane, address, ldmatrix::ROW_BYTES as u32);
             offsets[lane] = Some(offset);
         }
     }
@@ -292,11 +378,6 @@ fn rows(warp: &Warp, env: &mut Environment<'_>, access: &MatrixAccess, kind: Kin
 /// `ldmatrix`
 pub fn load_matrix(warp: &mut Warp, env: &mut Environment<'_>, access: &MatrixAccess) {
     let offsets = rows(warp, env, access, Kind::Read);
-    for (lane, offset) in offsets.iter().enumerate() {
-        if let Some(offset) = offset.filter(|&offset| !env.shared.is_ready(offset, ldmatrix::ROW_BYTES)) {
-            env.not_ready(lane, offset, ldmatrix::ROW_BYTES as u32);
-        }
-    }
     for (register, dst) in access.registers.iter().enumerate() {
         for lane in 0..32 {
             let half = |half: usize| {
@@ -312,11 +393,6 @@ pub fn load_matrix(warp: &mut Warp, env: &mut Environment<'_>, access: &MatrixAc
 /// `stmatrix`
 pub fn store_matrix(warp: &mut Warp, env: &mut Environment<'_>, access: &MatrixAccess) {
     let offsets = rows(warp, env, access, Kind::Write);
-    for (lane, offset) in offsets.iter().enumerate() {
-        if let Some(offset) = *offset {
-            env.check_not_pending(lane, offset, ldmatrix::ROW_BYTES as u32);
-        }
-    }
     for (register, src) in access.registers.iter().enumerate() {
         for lane in 0..32 {
             let value = warp.registers[src.register as usize][lane];

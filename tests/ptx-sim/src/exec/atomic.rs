@@ -95,9 +95,6 @@ pub fn execute(warp: &mut Warp, env: &mut Environment<'_>, atomic: &Atomic, mask
                 allocation.update(address, size, update)
             }
             Some(Place::Shared(offset)) => {
-                if !env.shared.is_ready(offset, size as usize) {
-                    env.not_ready(lane, offset, size);
-                }
                 let old = env.shared.load(offset, size as usize);
                 env.shared.store(offset, size as usize, update(old));
                 old

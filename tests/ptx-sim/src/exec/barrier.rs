@@ -8,6 +8,8 @@ use crate::exec::warp::WarpState;
 use crate::ir::Barrier;
 use crate::ir::BarrierAction;
 use crate::ir::Logic;
+use crate::memory::SHARED_BASE;
+use crate::memory::races::Vector;
 
 /// Barriers of a block.
 pub const NUM_BARRIERS: usize = 16;
@@ -23,6 +25,8 @@ pub struct BarrierState {
     /// Warps that arrived, and lanes, with what they get when the phase completes.
     waiting: Vec<(u32, u32, BarrierAction)>,
     site: Site,
+    /// What the warps that only arrived did before.
+    clock: Vector,
     all: bool,
     any: bool,
     count: u32,
@@ -61,7 +65,9 @@ pub fn arrive(warp: &mut Warp, env: &mut Environment<'_>, barrier: &Barrier, mas
         state.any |= votes != 0;
         state.count += votes.count_ones();
     }
-    if !matches!(barrier.action, BarrierAction::Arrive) {
+    if matches!(barrier.action, BarrierAction::Arrive) {
+        env.shared.races.release(warp.index as usize, mask, &mut state.clock);
+    } else {
         state.waiting.push((warp.index, mask, barrier.action));
         warp.state = WarpState::AtBarrier(index);
     }
@@ -99,6 +105,7 @@ fn arriving_threads(warp: &Warp, env: &mut Environment<'_>, barrier: &Barrier, m
 /// Ends the phase of a barrier: the warps that wait go on.
 pub fn complete(warps: &mut [Warp], env: &mut Environment<'_>, index: usize) {
     let state = std::mem::take(&mut env.barriers[index]);
+    order(warps, env, &state);
     for (warp, mask, action) in &state.waiting {
         let warp = &mut warps[*warp as usize];
         warp.state = WarpState::Ready;
@@ -113,9 +120,32 @@ pub fn complete(warps: &mut [Warp], env: &mut Environment<'_>, index: usize) {
     }
 }
 
-/// A warp has finished. The hardware lets the rest of the block pass a barrier without it, which is a finding.
-pub fn warp_finished(warps: &mut [Warp], env: &mut Environment<'_>) {
+/// Everyone who waited knows what everyone did who arrived.
+fn order(warps: &[Warp], env: &mut Environment<'_>, state: &BarrierState) {
+    let races = &mut env.shared.races;
+    let running = warps.iter().filter(|warp| warp.state != WarpState::Finished).count();
+    if state.clock.is_empty() && state.waiting.len() == running {
+        races.sync_block();
+        return;
+    }
+    // A warp that waits has done nothing since it arrived, so that its clock may be read now.
+    let mut clock = state.clock.clone();
+    for &(warp, mask, _) in &state.waiting {
+        races.release(warp as usize, mask, &mut clock);
+    }
+    for &(warp, mask, _) in &state.waiting {
+        let all = warps[warp as usize].lanes;
+        races.sync_lanes(warp as usize, mask, all);
+        races.acquire(warp as usize, mask, all, &clock);
+    }
+}
+
+/// The hardware lets a block pass a barrier without the warps that have finished, which is a finding.
+pub fn pass_without_finished(warps: &mut [Warp], env: &mut Environment<'_>) {
     let finished = warps.iter().filter(|warp| warp.state == WarpState::Finished).count() as u32;
+    if finished == 0 {
+        return;
+    }
     for index in 0..NUM_BARRIERS {
         let state = &env.barriers[index];
         if !state.is_whole_block || state.expected == 0 || state.arrived + 32 * finished < state.expected {
@@ -127,6 +157,14 @@ pub fn warp_finished(warps: &mut [Warp], env: &mut Environment<'_>) {
         env.report_at(site, FindingKind::BarrierMisuse, 0, None, message);
         complete(warps, env, index);
     }
+}
+
+fn describe_polls(warp: &Warp) -> String {
+    let polls = warp.polls.iter().map(|(offset, parity, value)| {
+        let what = if *parity { "parity" } else { "state" };
+        format!("at {:#x} ({what} {value})", *offset as u64 + u64::from(SHARED_BASE))
+    });
+    polls.collect::<Vec<_>>().join(", ")
 }
 
 /// Where each warp stands that has not finished.
@@ -142,6 +180,8 @@ pub fn describe(warps: &[Warp], env: &Environment<'_>) -> String {
                     format!("waits at barrier {index} ({} of {} threads)", state.arrived, state.expected),
                 )
             }
+            WarpState::Polling => (pc, format!("waits for the mbarrier {}", describe_polls(warp))),
+            WarpState::AtWarpgroup => (pc, "waits for the other warps of its warpgroup".to_owned()),
             _ => (pc, "runs".to_owned()),
         };
         let instructions = &env.launch.function.instructions;

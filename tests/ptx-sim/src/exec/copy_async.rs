@@ -17,8 +17,13 @@ struct Copy {
     dst_offset: usize,
     src_address: u64,
     bytes: u32,
+    /// The instruction.
+    pc: u32,
     /// Read from the source; the rest is zeros.
     src_bytes: u32,
+    number: u64,
+    /// An mbarrier had it carried out before its group's wait.
+    is_done: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -28,6 +33,8 @@ struct ThreadCopies {
     groups: VecDeque<usize>,
     /// Copies since the last commit.
     open: usize,
+    /// Copies asked for so far.
+    asked: u64,
 }
 
 /// The copies of a block that are under way.
@@ -46,6 +53,23 @@ impl CopyQueue {
             thread.pending.clear();
             thread.groups.clear();
             thread.open = 0;
+        }
+    }
+
+    /// The number of the last copy that a thread asked for.
+    pub fn newest(&self, thread: u32) -> u64 {
+        self.threads[thread as usize].asked
+    }
+}
+
+/// Carries out a thread's copies up to a number, whatever their group.
+pub fn finish_until(env: &mut Environment<'_>, thread: u32, newest: u64) {
+    for index in 0..env.copies.threads[thread as usize].pending.len() {
+        let copy = &mut env.copies.threads[thread as usize].pending[index];
+        if copy.number <= newest && !copy.is_done {
+            copy.is_done = true;
+            let copy = *copy;
+            carry_out(env, thread, copy);
         }
     }
 }
@@ -70,13 +94,16 @@ pub fn copy(warp: &Warp, env: &mut Environment<'_>, copy: &CopyAsync, mask: u32)
         }
         let dst_place = env.check(lane, Space::Shared, dst[lane], copy.bytes, Kind::Write);
         let readable = check_source(env, lane, src[lane], copy.bytes, src_bytes(lane));
+        env.report_overlap(lane, dst[lane], copy.bytes);
         let Some(Place::Shared(dst_offset)) = dst_place else { continue };
-        env.check_not_pending(lane, dst_offset, copy.bytes);
         env.shared.mark_pending(dst_offset, copy.bytes as usize);
         let src_bytes = if readable { src_bytes(lane) } else { 0 };
-        let thread = env.thread(lane) as usize;
+        let (thread, pc) = (env.thread(lane) as usize, env.site.pc);
         let queue = &mut env.copies.threads[thread];
-        queue.pending.push_back(Copy { dst_offset, src_address: src[lane], bytes: copy.bytes, src_bytes });
+        queue.asked += 1;
+        let number = queue.asked;
+        let (src_address, bytes) = (src[lane], copy.bytes);
+        queue.pending.push_back(Copy { dst_offset, src_address, bytes, pc, src_bytes, number, is_done: false });
         queue.open += 1;
     }
 }
@@ -125,19 +152,20 @@ pub fn wait(env: &mut Environment<'_>, pending: Option<u32>, mask: u32) {
             finished += std::mem::take(&mut queue.open);
         }
         for _ in 0..finished {
-            if let Some(copy) = env.copies.threads[thread].pending.pop_front() {
-                carry_out(env, lane, copy);
+            if let Some(copy) = env.copies.threads[thread].pending.pop_front().filter(|copy| !copy.is_done) {
+                carry_out(env, thread as u32, copy);
             }
         }
     }
 }
 
-fn carry_out(env: &mut Environment<'_>, lane: usize, copy: Copy) {
+fn carry_out(env: &mut Environment<'_>, thread: u32, copy: Copy) {
     let mut bytes = [0; 16];
     if copy.src_bytes > 0 {
-        if let Some(allocation) = env.check_global(lane, copy.src_address, copy.src_bytes) {
+        if let Some(allocation) = env.check_global(thread as usize % 32, copy.src_address, copy.src_bytes) {
             allocation.read_bytes(copy.src_address, &mut bytes[..copy.src_bytes as usize]);
         }
     }
-    env.shared.write(copy.dst_offset, &bytes[..copy.bytes as usize]);
+    env.shared.finish_copy(copy.dst_offset, &bytes[..copy.bytes as usize]);
+    env.shared.races.stamp_write(copy.dst_offset, copy.bytes as usize, thread, copy.pc);
 }

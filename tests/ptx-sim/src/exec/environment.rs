@@ -6,14 +6,20 @@ use crate::FindingKind;
 use crate::exec::Shared;
 use crate::exec::barrier::BarrierState;
 use crate::exec::barrier::NUM_BARRIERS;
+use crate::exec::bulk::Asynchronous;
 use crate::exec::copy_async::CopyQueue;
+use crate::exec::mbarrier::Mbarriers;
+use crate::exec::rng::Rng;
 use crate::exec::special;
 use crate::exec::warp::Lanes;
 use crate::exec::warp::Warp;
+use crate::exec::wgmma::Warpgroup;
 use crate::findings::Space;
 use crate::ir::Address;
 use crate::ir::Operand;
 use crate::memory::global::Allocation;
+use crate::memory::races::Conflict;
+use crate::memory::races::Races;
 use crate::memory::shared::SharedMemory;
 use std::collections::HashSet;
 
@@ -36,6 +42,10 @@ pub struct Environment<'a> {
     pub local_written: Vec<bool>,
     pub copies: CopyQueue,
     pub barriers: [BarrierState; NUM_BARRIERS],
+    pub mbarriers: Mbarriers,
+    pub asynchronous: Asynchronous,
+    pub warpgroups: Vec<Warpgroup>,
+    pub rng: Rng,
     pub counts: Counts,
     /// Multiply-accumulates by instruction.
     pub matrix_macs: Vec<u64>,
@@ -45,6 +55,8 @@ pub struct Environment<'a> {
     reported: HashSet<(FindingKind, u32)>,
     /// The allocation touched last.
     pub recent: Option<&'a Allocation>,
+    /// Two lanes of the store that runs write to one place.
+    pub overlap: Option<Conflict>,
 }
 
 impl<'a> Environment<'a> {
@@ -55,11 +67,18 @@ impl<'a> Environment<'a> {
             block: [0; 3],
             block_number: 0,
             site: Site::default(),
-            shared: SharedMemory::new(launch.shared_bytes),
+            shared: SharedMemory::new(
+                launch.shared_bytes,
+                Races::new(launch.threads, 1 + launch.threads.div_ceil(128), launch.shared_bytes),
+            ),
             local: vec![0; local_bytes],
             local_written: vec![false; local_bytes],
             copies: CopyQueue::new(launch.threads),
             barriers: Default::default(),
+            mbarriers: Mbarriers::new(),
+            asynchronous: Asynchronous::new(launch.threads),
+            warpgroups: vec![Warpgroup::default(); launch.threads.div_ceil(128) as usize],
+            rng: Rng::new(0, 0),
             counts: Counts::default(),
             matrix_macs: vec![0; launch.function.instructions.len()],
             executed: 0,
@@ -67,6 +86,7 @@ impl<'a> Environment<'a> {
             suppressed: 0,
             reported: HashSet::new(),
             recent: None,
+            overlap: None,
         }
     }
 
@@ -79,6 +99,10 @@ impl<'a> Environment<'a> {
         self.local_written.fill(false);
         self.copies.restart();
         self.barriers = Default::default();
+        self.mbarriers.clear();
+        self.asynchronous.restart();
+        self.warpgroups.fill(Warpgroup::default());
+        self.rng = Rng::new(self.launch.launch.seed, block_number);
         self.counts = Counts::default();
         self.matrix_macs.fill(0);
         self.executed = 0;
@@ -91,6 +115,15 @@ impl<'a> Environment<'a> {
     pub fn thread_index(&self, thread: u32) -> [u32; 3] {
         let [x, y, _] = self.launch.launch.block;
         [thread % x, thread / x % y, thread / x / y]
+    }
+
+    /// Says who an actor of the race detector is.
+    pub fn actor(&self, actor: u32) -> String {
+        if actor < self.launch.threads {
+            let [x, y, z] = self.thread_index(actor);
+            return format!("thread ({x},{y},{z})");
+        }
+        "an asynchronous operation".to_owned()
     }
 
     /// The number of a lane's thread in the block.

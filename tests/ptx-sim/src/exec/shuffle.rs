@@ -46,6 +46,7 @@ pub fn members(warp: &Warp, env: &mut Environment<'_>, operand: &Operand, mask: 
             format!("member mask {named:#010x} names lanes {absent:#010x} that do not execute it: lane {lane} {why}");
         env.report(FindingKind::AbsentLane, lane, None, message);
     }
+    env.shared.races.sync_lanes(warp.index as usize, named & mask, warp.lanes);
     named & mask
 }
 

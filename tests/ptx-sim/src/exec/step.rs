@@ -4,6 +4,7 @@ use crate::FindingKind;
 use crate::exec::access;
 use crate::exec::atomic;
 use crate::exec::barrier;
+use crate::exec::bulk;
 use crate::exec::convert;
 use crate::exec::copy_async;
 use crate::exec::environment::Environment;
@@ -12,10 +13,12 @@ use crate::exec::float;
 use crate::exec::float::for_lanes;
 use crate::exec::integer;
 use crate::exec::matrix;
+use crate::exec::mbarrier;
 use crate::exec::shuffle;
 use crate::exec::warp::Lanes;
 use crate::exec::warp::Warp;
 use crate::exec::warp::lanes_of;
+use crate::exec::wgmma;
 use crate::findings::Space;
 use crate::ir::Instruction;
 use crate::ir::IntegerTernary;
@@ -31,6 +34,10 @@ pub enum Flow {
     MaySwitch,
     /// The warp reached a barrier, which may be complete.
     Arrived(Option<usize>),
+    /// The warp waits before this instruction.
+    Again,
+    /// The warp waits for its warpgroup; see [`crate::exec::wgmma::rendezvous`].
+    Warpgroup(wgmma::Step),
     Finished,
     Fatal,
 }
@@ -55,11 +62,28 @@ pub fn step(warp: &mut Warp, env: &mut Environment<'_>) -> Flow {
         return flow;
     }
     if mask != 0 {
+        if let Some(uses) = &function.register_uses {
+            wgmma::check_registers(warp, env, &uses[frame.pc as usize]);
+        }
         match &instruction.operation {
             Operation::Barrier(barrier) => {
                 warp.advance();
                 return Flow::Arrived(barrier::arrive(warp, env, barrier, mask));
             }
+            Operation::Mbarrier(barrier) => {
+                let flow = mbarrier::execute(warp, env, barrier, mask);
+                if matches!(flow, Flow::Again) {
+                    // It is counted when it goes through.
+                    env.executed -= 1;
+                    env.counts.warp_instructions[instruction.class as usize] -= 1;
+                    env.counts.thread_instructions[instruction.class as usize] -= u64::from(mask.count_ones());
+                } else {
+                    warp.advance();
+                }
+                return flow;
+            }
+            Operation::Wgmma(_) => return wgmma::issue(warp, env, mask),
+            Operation::WgmmaWait { pending } => return wgmma::wait(warp, env, *pending, mask),
             operation => execute(warp, env, operation, mask),
         }
     }
@@ -149,6 +173,17 @@ fn execute(warp: &mut Warp, env: &mut Environment<'_>, operation: &Operation, ma
         Operation::Atomic(atomic) => atomic::execute(warp, env, atomic, mask),
         Operation::CopyAsync(copy) => copy_async::copy(warp, env, copy, mask),
         Operation::CommitGroup => copy_async::commit(env, mask),
+        Operation::BulkCopy(copy) => bulk::copy(warp, env, copy, mask),
+        Operation::BulkCommit => bulk::commit(env, mask),
+        Operation::BulkWait { pending } => bulk::wait(warp, env, *pending, mask),
+        Operation::ProxyFence => {
+            for lane in lanes_of(mask) {
+                let thread = env.thread(lane);
+                env.shared.races.fence_proxy(thread);
+            }
+        }
+        Operation::WgmmaFence => wgmma::fence(warp, env),
+        Operation::WgmmaCommit => wgmma::commit(warp, env),
         Operation::WaitGroup { pending } => copy_async::wait(env, *pending, mask),
         Operation::LoadMatrix(_) | Operation::StoreMatrix(_) | Operation::MoveMatrix { .. } | Operation::Matrix(_) => {
             execute_matrix(warp, env, operation, mask);

@@ -35,7 +35,7 @@ pub fn count(env: &mut Environment<'_>, space: Option<Space>, addresses: &Lanes,
 }
 
 fn count_global(env: &mut Environment<'_>, addresses: &Lanes, size: u32, mask: u32, kind: Kind) {
-    let traffic = if kind == Kind::Read { &mut env.counts.global_loads } else { &mut env.counts.global_stores };
+    let traffic = if kind.is_read() { &mut env.counts.global_loads } else { &mut env.counts.global_stores };
     traffic.requests += 1;
     traffic.sectors += sectors(addresses, mask, |_| size);
     traffic.bytes += u64::from(size * mask.count_ones());
@@ -72,7 +72,7 @@ fn count_shared(env: &mut Environment<'_>, addresses: &Lanes, size: u32, mask: u
             wavefronts += phase_wavefronts(addresses, size, phase);
         }
     }
-    let traffic = if kind == Kind::Read { &mut env.counts.shared_loads } else { &mut env.counts.shared_stores };
+    let traffic = if kind.is_read() { &mut env.counts.shared_loads } else { &mut env.counts.shared_stores };
     traffic.requests += 1;
     traffic.ideal_wavefronts += phases;
     traffic.wavefronts += wavefronts;

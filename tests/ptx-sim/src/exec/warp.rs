@@ -1,5 +1,7 @@
 //! The state of one warp: registers, predicates, and the stack of diverged lanes.
 
+use crate::exec::mbarrier::Poll;
+use crate::exec::wgmma::InFlight;
 use crate::ir::Destination;
 use crate::ir::NO_RECONVERGENCE;
 use crate::ir::PredicateOperand;
@@ -23,6 +25,10 @@ pub struct Frame {
 pub enum WarpState {
     Ready,
     AtBarrier(usize),
+    /// None of its lanes' mbarriers has reached the phase that it asks for.
+    Polling,
+    /// Waits for the other warps of its warpgroup to issue the same wgmma instruction.
+    AtWarpgroup,
     Finished,
 }
 
@@ -40,6 +46,8 @@ pub struct Warp {
     pub predicates: Vec<u32>,
     /// The carry flag of each lane.
     pub carry: u32,
+    pub polls: Vec<Poll>,
+    pub in_flight: InFlight,
 }
 
 impl Warp {
@@ -53,6 +61,8 @@ impl Warp {
             registers: vec![[0; 32]; num_registers as usize],
             predicates: vec![0; num_predicates as usize],
             carry: 0,
+            polls: Vec::new(),
+            in_flight: InFlight::default(),
         }
     }
 
@@ -66,6 +76,7 @@ impl Warp {
         self.stack.clear();
         self.stack.push(Frame { pc: 0, reconverge: NO_RECONVERGENCE, mask: self.lanes });
         self.carry = 0;
+        self.in_flight = InFlight::default();
     }
 
     /// Lanes that have not exited.

@@ -2,9 +2,12 @@
 
 mod operand;
 mod operation;
+mod uses;
 
 pub use operand::*;
 pub use operation::*;
+pub use uses::Uses;
+pub use uses::uses;
 
 use crate::Class;
 use crate::Entry;
@@ -22,6 +25,8 @@ pub struct Function {
     pub num_predicates: u32,
     pub param_bytes: u32,
     pub sources: Vec<SourceLine>,
+    /// The registers of each instruction, if the kernel has wgmma.
+    pub register_uses: Option<Vec<Uses>>,
 }
 
 /// See [`Function::reconvergence`].

@@ -6,7 +6,9 @@ use crate::ir::Destination;
 use crate::ir::Operand;
 use crate::ir::PredicateOperand;
 use crate::ir::Register;
+use crate::matrix::descriptor::Major;
 use crate::matrix::mma::Mma;
+use crate::matrix::wgmma::Wgmma;
 use crate::numeric::Approximation;
 use crate::numeric::Comparison;
 use crate::numeric::ConvertModifiers;
@@ -193,7 +195,22 @@ pub enum Operation {
     WaitGroup {
         pending: Option<u32>,
     },
+    Mbarrier(Mbarrier),
+    BulkCopy(BulkCopy),
+    BulkCommit,
+    /// Waits until at most this many groups of bulk copies from shared memory are pending.
+    BulkWait {
+        pending: u32,
+    },
+    /// `fence.proxy.async`
+    ProxyFence,
     Matrix(Box<MatrixMultiply>),
+    Wgmma(Box<WarpgroupMultiply>),
+    WgmmaFence,
+    WgmmaCommit,
+    WgmmaWait {
+        pending: u32,
+    },
     Branch {
         target: u32,
     },
@@ -375,6 +392,8 @@ pub struct Load {
     pub space: Option<Space>,
     pub element_bytes: u32,
     pub signed: bool,
+    /// Does not race with other strong accesses: `.volatile`, `.relaxed`, `.acquire`.
+    pub is_strong: bool,
     pub dsts: Vec<Option<Destination>>,
     pub address: Address,
 }
@@ -383,6 +402,8 @@ pub struct Load {
 pub struct Store {
     pub space: Option<Space>,
     pub element_bytes: u32,
+    /// `.volatile`, `.relaxed`, `.release`.
+    pub is_strong: bool,
     pub srcs: Vec<Operand>,
     pub address: Address,
 }
@@ -500,4 +521,69 @@ pub struct MatrixMultiply {
     pub c: Vec<Operand>,
     /// Of one warp instruction.
     pub macs: u64,
+}
+
+/// An operation on an mbarrier in shared memory.
+#[derive(Debug)]
+pub struct Mbarrier {
+    pub action: MbarrierAction,
+    pub space: Option<Space>,
+    pub address: Address,
+    /// The state token of an arrival.
+    pub dst: Option<Destination>,
+    /// Whether a wait succeeded.
+    pub predicate: Option<u32>,
+    /// Count, bytes, state token or parity.
+    pub value: Option<Operand>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MbarrierAction {
+    Init,
+    Invalidate,
+    Arrive,
+    /// Arrives, and is not expected in later phases.
+    ArriveDrop,
+    ExpectBytes,
+    ArriveExpectBytes,
+    /// `test_wait` and `try_wait`, with a state token or a phase parity.
+    Wait {
+        parity: bool,
+    },
+    /// Arrives when the thread's earlier `cp.async` are complete; one more arrival is expected unless `.noinc`.
+    ArriveAfterCopies {
+        increments: bool,
+    },
+}
+
+/// `cp.async.bulk`: to shared memory with an mbarrier, or to global memory in a group.
+#[derive(Debug)]
+pub struct BulkCopy {
+    pub dst: Address,
+    pub src: Address,
+    pub bytes: Operand,
+    /// Present if the copy goes to shared memory.
+    pub mbarrier: Option<Address>,
+}
+
+/// `wgmma.mma_async`
+#[derive(Debug)]
+pub struct WarpgroupMultiply {
+    /// As the PTX spells it.
+    pub form: String,
+    pub wgmma: Wgmma,
+    pub d: Vec<Destination>,
+    pub a: WarpgroupA,
+    pub b: Operand,
+    pub major_b: Major,
+    pub accumulate: PredicateOperand,
+    pub negate_a: bool,
+    pub negate_b: bool,
+    pub macs: u64,
+}
+
+#[derive(Debug)]
+pub enum WarpgroupA {
+    Registers(Vec<Register>),
+    Descriptor(Operand, Major),
 }

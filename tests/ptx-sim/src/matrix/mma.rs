@@ -23,6 +23,7 @@ use crate::matrix::fragments::Fragment;
 use crate::matrix::fragments::Operand;
 use crate::matrix::multiply::WithDecoder;
 use crate::matrix::multiply::add_to_s32;
+use crate::matrix::multiply::float_error_bound;
 use crate::matrix::multiply::multiply_row;
 use crate::matrix::multiply::round_to_f16;
 use crate::matrix::multiply::truncate_to_f32;
@@ -142,18 +143,7 @@ impl Mma {
     /// is 6 cuts in each of `K / 4` blocks. With 8-bit formats a cut is 2^-13. An `f16` accumulator adds the rounding
     /// of each block, 2^-11 of the magnitude, or half the smallest `f16`. `f64`: K roundings of 2^-53.
     pub fn error_bound(&self, magnitudes: f64) -> f64 {
-        let blocks = self.k.div_ceil(4) as f64;
-        let cut = match self.a_type {
-            Type::E4m3 | Type::E5m2 => 2f64.powi(-13),
-            _ => 2f64.powi(-23),
-        };
-        let f32_cuts = blocks * 6.0 * (cut * magnitudes + 2f64.powi(-149));
-        match self.accumulator {
-            Type::F32 => f32_cuts,
-            Type::F16 => f32_cuts + blocks * (2f64.powi(-11) * magnitudes).max(2f64.powi(-25)),
-            Type::F64 => self.k as f64 * 2f64.powi(-53) * magnitudes,
-            _ => 0.0,
-        }
+        float_error_bound(self.k, self.a_type, self.accumulator, magnitudes)
     }
 
     /// `D = A * B + C`.

@@ -74,3 +74,19 @@ pub(super) fn add_to_s32(c: u32, sum: f32, satfinite: bool) -> u32 {
     let total = i64::from(c as i32) + sum as i64;
     if satfinite { total.clamp(i32::MIN.into(), i32::MAX.into()) as u32 } else { total as u32 }
 }
+
+/// How far a result may be from exact; [`Mma::error_bound`](crate::matrix::mma::Mma::error_bound) has the derivation.
+pub(super) fn float_error_bound(k: usize, elements: Type, accumulator: Type, magnitudes: f64) -> f64 {
+    let blocks = k.div_ceil(4) as f64;
+    let cut = match elements {
+        Type::E4m3 | Type::E5m2 => 2f64.powi(-13),
+        _ => 2f64.powi(-23),
+    };
+    let f32_cuts = blocks * 6.0 * (cut * magnitudes + 2f64.powi(-149));
+    match accumulator {
+        Type::F32 => f32_cuts,
+        Type::F16 => f32_cuts + blocks * (2f64.powi(-11) * magnitudes).max(2f64.powi(-25)),
+        Type::F64 => k as f64 * 2f64.powi(-53) * magnitudes,
+        _ => 0.0,
+    }
+}

@@ -1,6 +1,7 @@
 //! The memories a kernel sees.
 
 pub(crate) mod global;
+pub(crate) mod races;
 pub(crate) mod shared;
 
 pub use global::Memory;

@@ -15,6 +15,8 @@ use crate::numeric::float16::bf16_to_f32;
 use crate::numeric::float16::f16_to_f32;
 use crate::numeric::float16::f64_to_bf16;
 use crate::numeric::float16::f64_to_f16;
+use crate::numeric::float16::flush_bf16;
+use crate::numeric::float16::flush_f16;
 use crate::numeric::float16::pack;
 use crate::numeric::float16::unpack;
 use crate::types::Type;
@@ -58,14 +60,20 @@ impl Approximation {
 
 /// Evaluates a one-operand instruction of `f32`, or `ex2` and `tanh` of 16-bit types and their pairs.
 ///
-/// `ftz` makes subnormal `f32` operands and results zeros of the same sign; it changes nothing for 16-bit types.
+/// `ftz` makes subnormal operands and results zeros of the same sign.
 ///
 /// # Errors
 /// A type that the instruction does not have.
 pub fn unary(op: Approximation, ty: Type, a: u64, ftz: bool) -> Result<u64, Unsupported> {
     let half = |bits: u16| match ty {
-        Type::F16 | Type::F16x2 => f64_to_f16(op.evaluate(f16_to_f32(bits).into())),
-        _ => f64_to_bf16(op.evaluate(bf16_to_f32(bits).into())),
+        Type::F16 | Type::F16x2 => {
+            let operand = f16_to_f32(flush_f16(bits, ftz));
+            flush_f16(f64_to_f16(op.evaluate(operand.into())), ftz)
+        }
+        _ => {
+            let operand = bf16_to_f32(flush_bf16(bits, ftz));
+            flush_bf16(f64_to_bf16(op.evaluate(operand.into())), ftz)
+        }
     };
     match ty {
         Type::F32 => {

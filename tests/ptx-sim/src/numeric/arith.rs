@@ -1,12 +1,8 @@
 //! `add`, `sub`, `mul`, `fma`, `neg`, `abs`, `min`, `max`, `copysign`, `div.rn`, `sqrt.rn` and `rcp.rn` of
 //! floating-point numbers, each rounded once.
 //!
-//! How: the product of two `f32`, `f16` or `bf16` is exact in an `f64`. A sum in `f64` is rounded *to odd*: if it is
-//! inexact, its last bit is set ([`sum_to_odd`]). Such a number never lies on a tie of a format that is at least two bits
-//! shorter, nor on one of its numbers, so rounding it again, in any direction, gives what rounding the exact sum would
-//! have given (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to
-//! odd", IEEE Transactions on Computers 57(4), 2008). Exponents do not come into it: an `f64` holds the products of the
-//! smallest and of the largest of these numbers.
+//! Products of `f32`, `f16` and `bf16` are exact in an `f64`, and what is not exact there is rounded to odd (`odd.rs`)
+//! first.
 
 use crate::numeric::Unsupported;
 use crate::numeric::convert::saturate;
@@ -14,8 +10,11 @@ use crate::numeric::float16::bf16_to_f32;
 use crate::numeric::float16::f16_to_f32;
 use crate::numeric::float16::f64_to_bf16;
 use crate::numeric::float16::f64_to_f16;
+use crate::numeric::float16::flush_f16;
 use crate::numeric::float16::pack;
 use crate::numeric::float16::unpack;
+use crate::numeric::odd::sum_to_odd;
+use crate::numeric::odd::to_odd;
 use crate::numeric::round::Format;
 use crate::numeric::round::Overflow;
 use crate::types::Rounding;
@@ -193,10 +192,18 @@ fn binary(op: Binary, ty: Type, a: u64, b: u64, modifiers: FloatModifiers) -> Re
         let [a, b] = [a, b].map(|bits| operand_half(ty, bits, modifiers));
         result_half(ty, compute_to_odd(op, a, b, modifiers), modifiers)
     };
+    let nearest = modifiers.rounding == Rounding::NearestEven;
     Ok(match ty {
         Type::F32 => {
             let [a, b] = [a, b].map(|bits| f64::from(operand_f32(bits, modifiers)));
-            result_f32(compute_to_odd(op, a, b, modifiers), modifiers)
+            let value = match op {
+                // The host rounds to nearest as the instruction does: no second rounding follows.
+                Binary::Add if nearest => f64::from(a as f32 + b as f32),
+                Binary::Sub if nearest => f64::from(a as f32 - b as f32),
+                Binary::Div if nearest => f64::from(a as f32 / b as f32),
+                _ => compute_to_odd(op, a, b, modifiers),
+            };
+            result_f32(value, modifiers)
         }
         Type::F64 => binary_f64(op, f64::from_bits(a), f64::from_bits(b), modifiers).to_bits(),
         Type::F16 | Type::Bf16 => u64::from(half(a as u16, b as u16)),
@@ -231,32 +238,6 @@ fn compute_to_odd(op: Binary, a: f64, b: f64, modifiers: FloatModifiers) -> f64 
         }
         Binary::Min | Binary::Max => select(op, a, b, modifiers),
     }
-}
-
-/// `a + b` rounded to odd; `rounding` is the one that follows. Nothing here is large enough to overflow.
-#[inline]
-fn sum_to_odd(a: f64, b: f64, rounding: Rounding) -> f64 {
-    let sum = a + b;
-    if sum == 0.0 && rounding == Rounding::Down && a.is_sign_negative() != b.is_sign_negative() {
-        // The zero of x - x is negative in this direction only (IEEE 754, 6.3).
-        return -0.0;
-    }
-    // Knuth's two-sum: the exact difference between the sum of the numbers and `sum`.
-    let from_b = sum - a;
-    let error = (a - (sum - from_b)) + (b - from_b);
-    to_odd(sum, error)
-}
-
-/// The odd one of the two neighbours of `rounded + error`, where `rounded` is the nearest to it.
-#[inline]
-fn to_odd(rounded: f64, error: f64) -> f64 {
-    let bits = rounded.to_bits();
-    if error == 0.0 || !rounded.is_finite() || error.is_nan() || bits & 1 == 1 {
-        return rounded;
-    }
-    // Towards the error: one bit up if it has the number's sign, else one bit down.
-    let outward = (error > 0.0) == (rounded > 0.0);
-    f64::from_bits(if outward { bits + 1 } else { bits - 1 })
 }
 
 #[inline]
@@ -336,11 +317,6 @@ fn result_half(ty: Type, value: f64, modifiers: FloatModifiers) -> u16 {
         return 0;
     }
     if modifiers.sat { saturate(u64::from(bits), Format::F16) as u16 } else { bits }
-}
-
-#[inline]
-fn flush_f16(bits: u16, ftz: bool) -> u16 {
-    if ftz && bits & 0x7c00 == 0 { bits & 0x8000 } else { bits }
 }
 
 fn flushed(ty: Type, bits: u64, ftz: bool) -> u64 {

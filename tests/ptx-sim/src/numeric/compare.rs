@@ -8,6 +8,7 @@ use crate::numeric::convert::sign_extend;
 use crate::numeric::convert::zero_extend;
 use crate::numeric::float16::bf16_to_f32;
 use crate::numeric::float16::f16_to_f32;
+use crate::numeric::float16::flush_f16;
 use crate::types::Type;
 
 /// The comparison operators of PTX.
@@ -78,7 +79,7 @@ impl Comparison {
     }
 }
 
-/// Compares two values of type `ty`; `ftz` reads subnormal `f32` operands as zero.
+/// Compares two values of type `ty`; `ftz` reads subnormal `f32` and `f16` operands as zero.
 ///
 /// `.lt`, `.le`, `.gt` and `.ge` compare unsigned types unsigned and signed types signed.
 ///
@@ -97,7 +98,10 @@ pub fn compare(op: Comparison, ty: Type, a: u64, b: u64, ftz: bool) -> Result<bo
             let ordering = (sign_extend(a, ty) as i64).cmp(&(sign_extend(b, ty) as i64));
             (Some(ordering), !op.for_floats_only() && !op.for_unsigned_only())
         }
-        F16 => (f16_to_f32(a as u16).partial_cmp(&f16_to_f32(b as u16)), !op.for_unsigned_only()),
+        F16 => {
+            let [a, b] = [a, b].map(|bits| f16_to_f32(flush_f16(bits as u16, ftz)));
+            (a.partial_cmp(&b), !op.for_unsigned_only())
+        }
         Bf16 => (bf16_to_f32(a as u16).partial_cmp(&bf16_to_f32(b as u16)), !op.for_unsigned_only()),
         F32 => {
             let [a, b] = [a, b].map(|bits| flush_f32(f32::from_bits(bits as u32), ftz));

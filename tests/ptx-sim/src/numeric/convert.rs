@@ -2,6 +2,8 @@
 
 use crate::numeric::Unsupported;
 use crate::numeric::float8;
+use crate::numeric::float16::bf16_to_f32;
+use crate::numeric::float16::f16_to_f32;
 use crate::numeric::float16::pack;
 use crate::numeric::float16::unpack;
 use crate::numeric::round::Format;
@@ -43,6 +45,9 @@ pub fn convert(
     rounding: Option<Rounding>,
     modifiers: ConvertModifiers,
 ) -> Result<u64, Unsupported> {
+    if let Some(result) = common(bits, to, from, rounding, modifiers) {
+        return Ok(result);
+    }
     let conversion = Conversion { to, from, rounding, modifiers };
     match (Integer::of(to), Integer::of(from)) {
         (Some(to), Some(from)) => {
@@ -56,6 +61,35 @@ pub fn convert(
             conversion.encode(unpacked)
         }
         (None, None) => conversion.float_to_float(bits),
+    }
+}
+
+/// The conversions of inner loops that the host does in an instruction or two. The result is what the general way gives.
+#[inline]
+fn common(bits: u64, to: Type, from: Type, rounding: Option<Rounding>, modifiers: ConvertModifiers) -> Option<u64> {
+    use Type::*;
+    const NEAREST: Option<Rounding> = Some(Rounding::NearestEven);
+    const ZERO: Option<Rounding> = Some(Rounding::Zero);
+    if modifiers != (ConvertModifiers { ftz: false, sat: false, satfinite: false, relu: false, integral: false }) {
+        return None;
+    }
+    let single = f32::from_bits(bits as u32);
+    let f32_bits = |value: f32| if value.is_nan() { Format::F32.nan } else { u64::from(value.to_bits()) };
+    match (to, from, rounding) {
+        (F32, F16, None | NEAREST) => Some(f32_bits(f16_to_f32(bits as u16))),
+        (F32, Bf16, None | NEAREST) => Some(f32_bits(bf16_to_f32(bits as u16))),
+        (F16, F32, NEAREST) => Some(Format::F16.nearest(single.into())),
+        (Bf16, F32, NEAREST) => Some(Format::BF16.nearest(single.into())),
+        (F32, S32, NEAREST) => Some(f32_bits(bits as i32 as f32)),
+        (F32, U32, NEAREST) => Some(f32_bits(bits as u32 as f32)),
+        // `as` clamps, and makes NaN 0.
+        (S32, F32, ZERO) => Some(u64::from(single as i32 as u32)),
+        (S32, F32, NEAREST) => Some(u64::from(single.round_ties_even() as i32 as u32)),
+        (U32, F32, ZERO) => Some(u64::from(single as u32)),
+        (U8 | S8 | U16 | S16 | U32 | S32 | U64 | S64, U8 | S8 | U16 | S16 | U32 | S32 | U64 | S64, _) => {
+            Some(zero_extend(sign_extend(bits, from), to))
+        }
+        _ => None,
     }
 }
 
@@ -82,7 +116,11 @@ pub fn convert_pair(
         return Err(Unsupported::new(format!("cvt.{to:?}.{from:?} of two registers: they must be f32")));
     }
     let conversion = Conversion { to: element, from, rounding, modifiers };
-    Ok(conversion.number_to_float(high)? << width | conversion.number_to_float(low)?)
+    let convert = |bits| match common(bits, element, from, rounding, modifiers) {
+        Some(result) => Ok(result),
+        None => conversion.number_to_float(bits),
+    };
+    Ok(convert(high)? << width | convert(low)?)
 }
 
 /// The value of an integer or `.b` type, its sign repeated up to bit 63 if it has one.

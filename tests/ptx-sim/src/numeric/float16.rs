@@ -36,6 +36,18 @@ pub fn f64_to_bf16(value: f64) -> u16 {
     Format::BF16.nearest(value) as u16
 }
 
+/// Makes a subnormal `f16` a zero of the same sign if `ftz`.
+#[inline]
+pub fn flush_f16(bits: u16, ftz: bool) -> u16 {
+    if ftz && bits & 0x7c00 == 0 { bits & 0x8000 } else { bits }
+}
+
+/// Makes a subnormal `bf16` a zero of the same sign if `ftz`.
+#[inline]
+pub fn flush_bf16(bits: u16, ftz: bool) -> u16 {
+    if ftz && bits & 0x7f80 == 0 { bits & 0x8000 } else { bits }
+}
+
 /// The halves of a packed register, low one first.
 #[inline]
 pub fn unpack(bits: u64) -> [u16; 2] {

@@ -13,6 +13,7 @@ pub mod compare;
 pub mod convert;
 pub mod float16;
 pub mod float8;
+mod odd;
 pub mod round;
 #[cfg(test)]
 pub(crate) mod tests;

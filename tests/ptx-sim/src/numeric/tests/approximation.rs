@@ -52,6 +52,11 @@ fn subnormals_are_flushed_on_demand() {
     assert_eq!(approx::lg2(Type::F32, bits(tiny), true), Ok(bits(f32::NEG_INFINITY)));
     assert_eq!(approx::ex2(Type::F32, bits(-140.0), false), Ok(bits(2f32.powi(-140))));
     assert_eq!(approx::ex2(Type::F32, bits(-140.0), true), Ok(0));
+    // 2^-20 is subnormal in f16, 2^-130 in bf16.
+    assert_eq!(approx::ex2(Type::F16, 0xcd00, false), Ok(0x0010));
+    assert_eq!(approx::ex2(Type::F16, 0xcd00, true), Ok(0));
+    assert_eq!(approx::ex2(Type::Bf16, 0xc302, false), Ok(0x0008));
+    assert_eq!(approx::ex2(Type::Bf16, 0xc302, true), Ok(0));
 }
 
 #[test]

@@ -71,6 +71,8 @@ fn floats_compare_with_and_without_nan() {
     assert!(holds(Eq, Type::F32, 0x8000_0000, 0), "the zeros are equal");
     assert!(holds(Gt, Type::F32, 1, 0));
     assert_eq!(compare(Gt, Type::F32, 1, 0, true), Ok(false), "ftz");
+    assert_eq!(compare(Gt, Type::F16, 0x03ff, 0, true), Ok(false), "ftz");
+    assert_eq!(compare(Gt, Type::F16, 0x03ff, 0, false), Ok(true));
 }
 
 #[test]

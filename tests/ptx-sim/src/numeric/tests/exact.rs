@@ -22,8 +22,13 @@ impl Exact {
     pub fn new(negative: bool, significand: u128, exponent: i32) -> Self {
         let shift = usize::try_from(exponent - UNIT).expect("a multiple of the unit");
         let mut magnitude = [0; LIMBS];
-        for bit in (0..128).filter(|bit| significand >> bit & 1 == 1) {
-            magnitude[(shift + bit) / 64] |= 1 << ((shift + bit) % 64);
+        let (limb, bit) = (shift / 64, shift % 64);
+        for (word, at) in [(significand as u64, limb), ((significand >> 64) as u64, limb + 1)] {
+            let wide = u128::from(word) << bit;
+            for (half, at) in [(wide as u64, at), ((wide >> 64) as u64, at + 1)] {
+                assert!(half == 0 || at < LIMBS, "1024 bits are enough");
+                magnitude[at.min(LIMBS - 1)] |= half;
+            }
         }
         Self { negative, magnitude }
     }

@@ -43,7 +43,7 @@ pub fn mma(mut d: Decoder<'_>) -> Decoded {
 }
 
 /// `m16n8k16`
-fn shape(name: &str) -> Option<(usize, usize, usize)> {
+pub fn shape(name: &str) -> Option<(usize, usize, usize)> {
     let (m, rest) = name.strip_prefix('m')?.split_once('n')?;
     let (n, k) = rest.split_once('k')?;
     Some((m.parse().ok()?, n.parse().ok()?, k.parse().ok()?))

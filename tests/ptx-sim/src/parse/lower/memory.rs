@@ -15,6 +15,7 @@ use crate::memory::LOCAL_WINDOW;
 use crate::memory::PARAM_WINDOW;
 use crate::memory::SHARED_WINDOW;
 use crate::parse::ast::RawOperand;
+use crate::parse::lower::asynchronous;
 use crate::parse::lower::decoder::Decoded;
 use crate::parse::lower::decoder::Decoder;
 use crate::parse::types::is_signed;
@@ -65,6 +66,11 @@ pub fn take_hints(d: &mut Decoder<'_>) -> bool {
     d.take("L2::cache_hint")
 }
 
+/// True for accesses that do not race with each other (PTX ISA, "Morally strong operations").
+fn is_strong(d: &Decoder<'_>) -> bool {
+    d.raw.opcode.split('.').any(|part| matches!(part, "volatile" | "relaxed" | "acquire" | "release"))
+}
+
 fn take_vector_length(d: &mut Decoder<'_>) -> usize {
     match d.take_any(&["v2", "v4", "v8"]) {
         Some("v2") => 2,
@@ -84,6 +90,7 @@ fn element_bytes(d: &Decoder<'_>, ty: Type, length: usize) -> Result<u32, ParseE
 
 /// `ld`, `ldu`
 pub fn load(mut d: Decoder<'_>) -> Decoded {
+    let is_strong = is_strong(&d);
     let hinted = take_hints(&mut d);
     let space = take_space(&mut d);
     let length = take_vector_length(&mut d);
@@ -97,6 +104,7 @@ pub fn load(mut d: Decoder<'_>) -> Decoded {
         space,
         element_bytes: element_bytes(&d, ty, length)?,
         signed: is_signed(ty),
+        is_strong,
         dsts: parts.iter().map(|part| d.destination_of(part)).collect::<Result<_, _>>()?,
         address: d.address(1)?,
     };
@@ -111,6 +119,7 @@ pub fn load(mut d: Decoder<'_>) -> Decoded {
 
 /// `st`
 pub fn store(mut d: Decoder<'_>) -> Decoded {
+    let is_strong = is_strong(&d);
     let hinted = take_hints(&mut d);
     let space = take_space(&mut d);
     let length = take_vector_length(&mut d);
@@ -123,6 +132,7 @@ pub fn store(mut d: Decoder<'_>) -> Decoded {
     let store = Store {
         space,
         element_bytes: element_bytes(&d, ty, length)?,
+        is_strong,
         srcs: parts.iter().map(|part| d.source_of(part, ty)).collect::<Result<_, _>>()?,
         address: d.address(0)?,
     };
@@ -251,6 +261,12 @@ pub fn isspacep(mut d: Decoder<'_>) -> Decoded {
 pub fn copy_async(mut d: Decoder<'_>) -> Decoded {
     if !d.take("async") {
         return Err(d.unknown());
+    }
+    if d.take("bulk") {
+        return asynchronous::bulk_copy(d);
+    }
+    if d.take("mbarrier") {
+        return asynchronous::copy_arrive(d);
     }
     if d.take("commit_group") {
         return d.finish(Operation::CommitGroup, Class::AsyncCopy);

@@ -1,5 +1,6 @@
 //! Declarations and names to the decoded form.
 
+mod asynchronous;
 mod control;
 mod convert;
 mod decoder;
@@ -24,6 +25,7 @@ use crate::ir::Instruction;
 use crate::ir::IntegerUnary;
 use crate::ir::Operation;
 use crate::ir::PredicateOperand;
+use crate::ir::uses;
 use crate::parse::ast::RawFunction;
 use crate::parse::ast::RawInstruction;
 use crate::parse::ast::RawModule;
@@ -74,6 +76,10 @@ fn lower_function(
         lowering.statement(statement)?;
     }
     let reconvergence = cfg::reconvergence(&lowering.instructions);
+    let has_wgmma =
+        lowering.instructions.iter().any(|instruction| matches!(instruction.operation, Operation::Wgmma(_)));
+    let register_uses =
+        has_wgmma.then(|| lowering.instructions.iter().map(|instruction| uses(&instruction.operation)).collect());
     Ok(Function {
         entry: Entry {
             name: raw.name.clone(),
@@ -89,6 +95,7 @@ fn lower_function(
         num_predicates: lowering.names.num_predicates,
         param_bytes,
         sources: lowering.sources,
+        register_uses,
     })
 }
 
@@ -205,7 +212,8 @@ fn is_switch_point(operation: &Operation) -> bool {
     match operation {
         Load(load) => !matches!(load.space, Some(crate::findings::Space::Param | crate::findings::Space::Const)),
         Store(_) | LoadMatrix(_) | StoreMatrix(_) | Atomic(_) | Barrier(_) | Fence | CopyAsync(_) | CommitGroup => true,
-        WaitGroup { .. } | Shuffle(_) | WarpBarrier { .. } => true,
+        WaitGroup { .. } | Shuffle(_) | WarpBarrier { .. } | Mbarrier(_) | BulkCopy(_) | BulkCommit => true,
+        BulkWait { .. } | ProxyFence | WgmmaCommit | WgmmaWait { .. } => true,
         _ => false,
     }
 }
@@ -259,6 +267,8 @@ fn decode(mut d: Decoder<'_>) -> Decoded {
         "membar" | "fence" => sync::fence(d),
         "griddepcontrol" | "nanosleep" | "setmaxnreg" => sync::hint(d),
         "mma" => matrix::mma(d),
+        "mbarrier" => asynchronous::mbarrier(d),
+        "wgmma" => asynchronous::wgmma(d),
         _ => Err(d.unknown()),
     }
 }

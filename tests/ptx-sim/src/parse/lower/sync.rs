@@ -11,6 +11,7 @@ use crate::ir::Shuffle;
 use crate::ir::ShuffleMode;
 use crate::ir::Vote;
 use crate::ir::VoteDestination;
+use crate::parse::lower::asynchronous;
 use crate::parse::lower::decoder::Decoded;
 use crate::parse::lower::decoder::Decoder;
 use crate::parse::lower::memory::take_atomic_op;
@@ -172,6 +173,9 @@ fn reducing_barrier(d: &mut Decoder<'_>, aligned: bool) -> Result<Barrier, Parse
 
 /// `membar` and `fence` between threads
 pub fn fence(mut d: Decoder<'_>) -> Decoded {
+    if let Some(decoded) = asynchronous::fence(&mut d) {
+        return decoded;
+    }
     d.take_any(&["sc", "acq_rel", "acquire", "release"]);
     if d.take_any(&["cta", "cluster", "gpu", "gl", "sys"]).is_none() {
         return Err(d.error("a scope is missing, or a form that is not known"));

@@ -1,0 +1,162 @@
+//! The choice among the ways to a product on the GPU.
+
+use crate::cuda::CudaDevice;
+use crate::cuda::buffer::Region;
+use crate::cuda::ops::gemm_dense;
+use crate::cuda::ops::gemm_dense::GemmDense;
+use crate::cuda::ops::gemm_int8;
+use crate::cuda::ops::gemm_int8::GemmInt8;
+use crate::cuda::ops::quantize_int8;
+use crate::cuda::ops::quantize_int8::NUM_REGIONS;
+use crate::cuda::ops::quantize_int8::QuantizedRows;
+use crate::cuda::ops::quantize_int8::QuantizedSize;
+use crate::cuda::ops::quantize_int8::Rounding;
+use crate::cuda::ops::quantize_int8::Rows;
+use crate::cuda::ops::tiles::ProductSize;
+use crate::cuda::ops::w8::W8;
+use crate::cuda::prepared::Weights;
+use crate::cuda::workspace::Lease;
+use crate::error::Error;
+use crate::error::Result;
+use crate::formats::QuantMatrix;
+use crate::formats::integer;
+use crate::strategy::Activations;
+use crate::strategy::Strategy;
+use crate::values::Dtype;
+
+/// y = x · Wᵀ + bias on one device; M is not 0.
+pub(super) struct Product<'a> {
+    pub device: &'a CudaDevice,
+    pub matrix: &'a QuantMatrix,
+    pub weights: &'a Weights,
+    pub activations: Activations,
+    /// [M, K] of `dtype`.
+    pub x: Region<'a>,
+    /// f32 [N].
+    pub bias: Option<Region<'a>>,
+    /// [M, N] of `dtype`.
+    pub y: Region<'a>,
+    pub m: usize,
+    pub dtype: Dtype,
+}
+
+impl Product<'_> {
+    /// Enqueues it by `strategy`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when format, shape or type do not have the strategy; the driver's.
+    pub fn enqueue(&self, strategy: Strategy) -> Result<()> {
+        match strategy {
+            Strategy::Auto => self.auto(),
+            Strategy::Gemv => Err(self.unsupported(strategy, "there is no such kernel".into())),
+            Strategy::Fused => match self.fused_rule() {
+                None => self.fused(),
+                Some(rule) => Err(self.unsupported(strategy, rule)),
+            },
+            Strategy::DequantizeThenMultiply => self.dequantize_then_multiply(),
+        }
+    }
+
+    fn auto(&self) -> Result<()> {
+        if self.fused_rule().is_none() { self.fused() } else { self.dequantize_then_multiply() }
+    }
+
+    fn unsupported(&self, strategy: Strategy, rule: String) -> Error {
+        let Self { matrix, dtype, activations, m, .. } = self;
+        Error::Unsupported {
+            op: "the strategy",
+            subject: format!(
+                "{strategy} with {} {} and {dtype} x of M = {m}, {activations}",
+                matrix.format(),
+                matrix.shape()
+            ),
+            device: self.device.name().into(),
+            rule: format!("{rule}; use auto or dequantize-then-multiply"),
+        }
+    }
+
+    fn size(&self) -> ProductSize {
+        let shape = self.matrix.shape();
+        ProductSize { m: self.m, n: shape.n(), k: shape.k() }
+    }
+
+    /// Why there is no kernel that decodes within the product; `None` when there is one.
+    fn fused_rule(&self) -> Option<String> {
+        match (self.weights, integer::rounding(self.activations)) {
+            (Weights::W8(_), Some(_)) if self.dtype == Dtype::F32 => Some("its kernels write f16 and bf16".into()),
+            (Weights::W8(w), Some((max_code, _))) => {
+                gemm_int8::check(self.device, w.format(), w.shape(), max_code).err().map(|e| e.to_string())
+            }
+            (Weights::W8(_), None) => Some("8-bit weights are multiplied with rounded activations only".into()),
+            (Weights::W4(_), _) => Some("there is no such kernel".into()),
+        }
+    }
+
+    fn fused(&self) -> Result<()> {
+        let (Weights::W8(w), Some((max_code, threshold))) = (self.weights, integer::rounding(self.activations)) else {
+            unreachable!("fused_rule: 8-bit weights and rounded activations");
+        };
+        let size = QuantizedSize {
+            m: self.m,
+            k: w.shape().k(),
+            n: w.shape().n(),
+            dtype: self.dtype,
+            has_outliers: threshold > 0.0,
+        };
+        let scratch_bytes = gemm_int8::scratch_bytes(self.device.limits(), self.size())?;
+        let lease = self.lease_rounded(size, [scratch_bytes])?;
+        let rounded = self.round(&lease, size, Rounding { max_code, threshold }, Some(w))?;
+        let (m, dtype) = (self.m, self.dtype);
+        GemmInt8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype }
+            .enqueue(self.device, lease.region(NUM_REGIONS))
+    }
+
+    /// Scratch memory for rounded rows, and for `more` after it.
+    fn lease_rounded<const N: usize>(&self, size: QuantizedSize, more: [usize; N]) -> Result<Lease<'_>> {
+        let regions: Vec<usize> = size.bytes().into_iter().chain(more).collect();
+        self.device.lease(&regions)
+    }
+
+    /// Rounds x into the first regions of `lease`.
+    fn round<'l>(
+        &self,
+        lease: &'l Lease<'_>,
+        size: QuantizedSize,
+        rounding: Rounding,
+        weights: Option<&W8>,
+    ) -> Result<QuantizedRows<'l>> {
+        let rounded = QuantizedRows::new(size, std::array::from_fn(|i| lease.region(i)));
+        quantize_int8::quantize(self.device, &self.rows(), rounding, weights, &rounded)?;
+        Ok(rounded)
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows { x: self.x, dtype: self.dtype, m: self.m, k: self.matrix.shape().k() }
+    }
+
+    /// Writes the whole of W as floats, then multiplies densely. With rounded activations everything is f32, which holds the
+    /// values of all codes closely enough that the sums are those of the integers to a few parts in 10^7.
+    fn dequantize_then_multiply(&self) -> Result<()> {
+        let size @ ProductSize { m, n, k } = self.size();
+        let gemm = |x, w, in_dtype, scratch| {
+            let product = GemmDense { x, w, bias: self.bias, y: self.y, m, n, k, in_dtype, out_dtype: self.dtype };
+            gemm_dense::dense(&product, self.device, scratch)
+        };
+        let Some((max_code, threshold)) = integer::rounding(self.activations) else {
+            let scratch_bytes = gemm_dense::scratch_bytes(self.device.limits(), size, self.dtype)?;
+            let lease = self.device.lease(&[n * k * self.dtype.size_bytes(), scratch_bytes])?;
+            let w = lease.region(0);
+            self.weights.dequantize(self.device, self.dtype, w)?;
+            return gemm(self.x, w, self.dtype, lease.region(1));
+        };
+        let rows = QuantizedSize { m, k, n: 0, dtype: self.dtype, has_outliers: threshold > 0.0 };
+        let scratch_bytes = gemm_dense::scratch_bytes(self.device.limits(), size, Dtype::F32)?;
+        let lease = self.lease_rounded(rows, [4 * m * k, 4 * n * k, scratch_bytes])?;
+        let [x, w, scratch] = std::array::from_fn(|i| lease.region(NUM_REGIONS + i));
+        let rounding = Rounding { max_code, threshold };
+        let rounded = self.round(&lease, rows, rounding, None)?;
+        quantize_int8::dequantize(self.device, &self.rows(), rounding, &rounded, x)?;
+        self.weights.dequantize(self.device, Dtype::F32, w)?;
+        gemm(x, w, Dtype::F32, scratch)
+    }
+}

@@ -1,0 +1,4 @@
+//! PERMUTATION: from the order of a format to the order that one kernel family wants, and back. Bijective, no arithmetic
+//! on values. One file per layout.
+
+pub mod mma_w4;
