@@ -175,6 +175,24 @@ struct DequantW4Args {
 };
 static_assert(sizeof(DequantW4Args) == 176, "src/cuda/args.rs has the same size");
 
+/// Arguments of `gemv_w4`: y = x * Wᵀ + bias for few rows of x, and of its second pass.
+struct GemvW4Args {
+    W4Args w;
+    DEVICE_PTR(const void) x;       ///< [m, k] of the kernel's type
+    DEVICE_PTR(const float) bias;   ///< [n], or null
+    DEVICE_PTR(void) y;             ///< [m, n] of the kernel's type
+    DEVICE_PTR(float) partials;     ///< [splits, m, n], or null: a block sums over all of K
+    uint32_t m;
+    uint32_t units;                 ///< of 32 rows
+    uint32_t tiles_per_split;       ///< of K
+    uint32_t splits;
+    uint32_t x_is_aligned;          ///< 1: rows of x begin at multiples of 16 bytes
+    uint32_t x_offset;              ///< of the staged x in shared memory, a multiple of 128
+    uint32_t sums_offset;           ///< of the sums of x
+    uint32_t map_offset;            ///< of the map of nested scales
+};
+static_assert(sizeof(GemvW4Args) == 232, "src/cuda/args.rs has the same size");
+
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 struct CodebookBucket {
     float midpoint;  ///< infinite when there is none

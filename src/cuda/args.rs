@@ -394,6 +394,52 @@ const _: () = {
     ["Offset of field: DequantW4Args::w"][::core::mem::offset_of!(DequantW4Args, w) - 0usize];
     ["Offset of field: DequantW4Args::out"][::core::mem::offset_of!(DequantW4Args, out) - 168usize];
 };
+/// Arguments of `gemv_w4`: y = x * Wᵀ + bias for few rows of x, and of its second pass.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GemvW4Args {
+    pub w: W4Args,
+    /// [m, k] of the kernel's type
+    pub x: u64,
+    /// [n], or null
+    pub bias: u64,
+    /// [m, n] of the kernel's type
+    pub y: u64,
+    /// [splits, m, n], or null: a block sums over all of K
+    pub partials: u64,
+    pub m: u32,
+    /// of 32 rows
+    pub units: u32,
+    /// of K
+    pub tiles_per_split: u32,
+    pub splits: u32,
+    /// 1: rows of x begin at multiples of 16 bytes
+    pub x_is_aligned: u32,
+    /// of the staged x in shared memory, a multiple of 128
+    pub x_offset: u32,
+    /// of the sums of x
+    pub sums_offset: u32,
+    /// of the map of nested scales
+    pub map_offset: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemvW4Args"][::core::mem::size_of::<GemvW4Args>() - 232usize];
+    ["Alignment of GemvW4Args"][::core::mem::align_of::<GemvW4Args>() - 8usize];
+    ["Offset of field: GemvW4Args::w"][::core::mem::offset_of!(GemvW4Args, w) - 0usize];
+    ["Offset of field: GemvW4Args::x"][::core::mem::offset_of!(GemvW4Args, x) - 168usize];
+    ["Offset of field: GemvW4Args::bias"][::core::mem::offset_of!(GemvW4Args, bias) - 176usize];
+    ["Offset of field: GemvW4Args::y"][::core::mem::offset_of!(GemvW4Args, y) - 184usize];
+    ["Offset of field: GemvW4Args::partials"][::core::mem::offset_of!(GemvW4Args, partials) - 192usize];
+    ["Offset of field: GemvW4Args::m"][::core::mem::offset_of!(GemvW4Args, m) - 200usize];
+    ["Offset of field: GemvW4Args::units"][::core::mem::offset_of!(GemvW4Args, units) - 204usize];
+    ["Offset of field: GemvW4Args::tiles_per_split"][::core::mem::offset_of!(GemvW4Args, tiles_per_split) - 208usize];
+    ["Offset of field: GemvW4Args::splits"][::core::mem::offset_of!(GemvW4Args, splits) - 212usize];
+    ["Offset of field: GemvW4Args::x_is_aligned"][::core::mem::offset_of!(GemvW4Args, x_is_aligned) - 216usize];
+    ["Offset of field: GemvW4Args::x_offset"][::core::mem::offset_of!(GemvW4Args, x_offset) - 220usize];
+    ["Offset of field: GemvW4Args::sums_offset"][::core::mem::offset_of!(GemvW4Args, sums_offset) - 224usize];
+    ["Offset of field: GemvW4Args::map_offset"][::core::mem::offset_of!(GemvW4Args, map_offset) - 228usize];
+};
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]

@@ -131,6 +131,60 @@ kernels! {
         /// Adds up the splits of K, bf16.
         GEMM_INT8_REDUCE_BF16: "gemm_int8_reduce_bf16" of 256,
     }
+    gemv_w4(GemvW4Args) since 80 {
+        /// f16 activations, M <= 8, f32 scales.
+        GEMV_W4_F16_M8: "gemv_w4_f16_m8" of 512,
+        /// f16 activations, M <= 16, f32 scales.
+        GEMV_W4_F16_M16: "gemv_w4_f16_m16" of 512,
+        /// f16 activations, M <= 8, f32 scales, groups of 32.
+        GEMV_W4_F16_G32_M8: "gemv_w4_f16_g32_m8" of 512,
+        /// f16 activations, M <= 16, f32 scales, groups of 32.
+        GEMV_W4_F16_G32_M16: "gemv_w4_f16_g32_m16" of 512,
+        /// f16 activations, M <= 8, double-quantized scales.
+        GEMV_W4_F16_NESTED_M8: "gemv_w4_f16_nested_m8" of 512,
+        /// f16 activations, M <= 16, double-quantized scales.
+        GEMV_W4_F16_NESTED_M16: "gemv_w4_f16_nested_m16" of 512,
+        /// f16 activations, M <= 8, double-quantized scales, groups of 32.
+        GEMV_W4_F16_NESTED_G32_M8: "gemv_w4_f16_nested_g32_m8" of 512,
+        /// f16 activations, M <= 16, double-quantized scales, groups of 32.
+        GEMV_W4_F16_NESTED_G32_M16: "gemv_w4_f16_nested_g32_m16" of 512,
+        /// f16 activations, M <= 8, zero points.
+        GEMV_W4_F16_ZEROS_M8: "gemv_w4_f16_zeros_m8" of 512,
+        /// f16 activations, M <= 16, zero points.
+        GEMV_W4_F16_ZEROS_M16: "gemv_w4_f16_zeros_m16" of 512,
+        /// f16 activations, M <= 8, zero points, groups of 32.
+        GEMV_W4_F16_ZEROS_G32_M8: "gemv_w4_f16_zeros_g32_m8" of 512,
+        /// f16 activations, M <= 16, zero points, groups of 32.
+        GEMV_W4_F16_ZEROS_G32_M16: "gemv_w4_f16_zeros_g32_m16" of 512,
+        /// Adds up the splits of K, f16.
+        GEMV_W4_F16_SUM: "gemv_w4_f16_sum" of 512,
+        /// bf16 activations, M <= 8, f32 scales.
+        GEMV_W4_BF16_M8: "gemv_w4_bf16_m8" of 512,
+        /// bf16 activations, M <= 16, f32 scales.
+        GEMV_W4_BF16_M16: "gemv_w4_bf16_m16" of 512,
+        /// bf16 activations, M <= 8, f32 scales, groups of 32.
+        GEMV_W4_BF16_G32_M8: "gemv_w4_bf16_g32_m8" of 512,
+        /// bf16 activations, M <= 16, f32 scales, groups of 32.
+        GEMV_W4_BF16_G32_M16: "gemv_w4_bf16_g32_m16" of 512,
+        /// bf16 activations, M <= 8, double-quantized scales.
+        GEMV_W4_BF16_NESTED_M8: "gemv_w4_bf16_nested_m8" of 512,
+        /// bf16 activations, M <= 16, double-quantized scales.
+        GEMV_W4_BF16_NESTED_M16: "gemv_w4_bf16_nested_m16" of 512,
+        /// bf16 activations, M <= 8, double-quantized scales, groups of 32.
+        GEMV_W4_BF16_NESTED_G32_M8: "gemv_w4_bf16_nested_g32_m8" of 512,
+        /// bf16 activations, M <= 16, double-quantized scales, groups of 32.
+        GEMV_W4_BF16_NESTED_G32_M16: "gemv_w4_bf16_nested_g32_m16" of 512,
+        /// bf16 activations, M <= 8, zero points.
+        GEMV_W4_BF16_ZEROS_M8: "gemv_w4_bf16_zeros_m8" of 512,
+        /// bf16 activations, M <= 16, zero points.
+        GEMV_W4_BF16_ZEROS_M16: "gemv_w4_bf16_zeros_m16" of 512,
+        /// bf16 activations, M <= 8, zero points, groups of 32.
+        GEMV_W4_BF16_ZEROS_G32_M8: "gemv_w4_bf16_zeros_g32_m8" of 512,
+        /// bf16 activations, M <= 16, zero points, groups of 32.
+        GEMV_W4_BF16_ZEROS_G32_M16: "gemv_w4_bf16_zeros_g32_m16" of 512,
+        /// Adds up the splits of K, bf16.
+        GEMV_W4_BF16_SUM: "gemv_w4_bf16_sum" of 512,
+    }
     quantize_int8(QuantizeRowsArgs) since 80 {
         /// Rows of f32 to INT8, a block a row.
         QUANTIZE_INT8_F32_ROWS: "quantize_int8_f32_rows" of 256,

@@ -6,6 +6,8 @@ use crate::cuda::ops::gemm_dense;
 use crate::cuda::ops::gemm_dense::GemmDense;
 use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
+use crate::cuda::ops::gemv_w4;
+use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int8;
 use crate::cuda::ops::quantize_int8::NUM_REGIONS;
 use crate::cuda::ops::quantize_int8::QuantizedRows;
@@ -48,7 +50,10 @@ impl Product<'_> {
     pub fn enqueue(&self, strategy: Strategy) -> Result<()> {
         match strategy {
             Strategy::Auto => self.auto(),
-            Strategy::Gemv => Err(self.unsupported(strategy, "there is no such kernel".into())),
+            Strategy::Gemv => match self.gemv_rule() {
+                None => self.gemv(),
+                Some(rule) => Err(self.unsupported(strategy, rule)),
+            },
             Strategy::Fused => match self.fused_rule() {
                 None => self.fused(),
                 Some(rule) => Err(self.unsupported(strategy, rule)),
@@ -58,7 +63,13 @@ impl Product<'_> {
     }
 
     fn auto(&self) -> Result<()> {
-        if self.fused_rule().is_none() { self.fused() } else { self.dequantize_then_multiply() }
+        if self.gemv_rule().is_none() {
+            self.gemv()
+        } else if self.fused_rule().is_none() {
+            self.fused()
+        } else {
+            self.dequantize_then_multiply()
+        }
     }
 
     fn unsupported(&self, strategy: Strategy, rule: String) -> Error {
@@ -78,6 +89,22 @@ impl Product<'_> {
     fn size(&self) -> ProductSize {
         let shape = self.matrix.shape();
         ProductSize { m: self.m, n: shape.n(), k: shape.k() }
+    }
+
+    /// Why the codes cannot be streamed; `None` when they can.
+    fn gemv_rule(&self) -> Option<String> {
+        match (self.weights, self.activations) {
+            (Weights::W4(w), Activations::Float) => gemv_w4::rule(w, self.m, self.dtype),
+            (Weights::W4(_), activations) => Some(format!("it takes float activations, not {activations}")),
+            (Weights::W8(_), _) => Some("it takes 4-bit weights".into()),
+        }
+    }
+
+    fn gemv(&self) -> Result<()> {
+        let Weights::W4(w) = self.weights else { unreachable!("gemv_rule: 4-bit weights") };
+        let lease = self.device.lease(&[gemv_w4::scratch_bytes(self.device.limits(), w, self.m)])?;
+        let (x, bias, y, m, dtype) = (self.x, self.bias, self.y, self.m, self.dtype);
+        GemvW4 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
     }
 
     /// Why there is no kernel that decodes within the product; `None` when there is one.

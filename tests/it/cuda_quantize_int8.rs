@@ -131,13 +131,15 @@ fn assert_floats(what: &str, expected: &[f32], found: &[u8], name: &str) {
     }
 }
 
-/// Rows of very different size: usual, all zero, subnormal, with a NaN, with an infinity; every 61st value is large.
+/// Rows of very different size: usual, all zero, subnormal, with a NaN, with an infinity; a few values are large, or exactly
+/// the threshold.
 fn activations(m: usize, k: usize, dtype: Dtype, random: &mut Random) -> OwnedValues {
     let mut x = Vec::with_capacity(m * k);
     for row in 0..m {
         let scale = [2.0, 0.0, 1e-39, 100.0, 2.0][row % 5];
         x.extend((0..k).map(|col| match random.below(61) {
             0 if row % 5 == 0 && col % 3 == 0 => random.uniform() * 40.0,
+            1 if row % 5 == 0 => [6.0, -6.0][random.below(2)],
             _ => random.uniform() * scale,
         }));
         match row % 7 {

@@ -4,6 +4,7 @@
 use lowbit::Device;
 use lowbit::Dtype;
 use lowbit::Error;
+use lowbit::Int8;
 use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::Region;
 use lowbit::cuda::ops::quantize_w4::quantize_w4;
@@ -13,6 +14,7 @@ use lowbit::formats::tables;
 use lowbit::ops;
 use lowbit::reference;
 use lowbit::shape::BlockSize;
+use lowbit::shape::Granularity;
 use lowbit::shape::MatShape;
 use lowbit::values::OwnedValues;
 
@@ -91,6 +93,25 @@ fn double_quantization(device: &Device, random: &mut Random) {
     let shape = MatShape::new(8, 64).unwrap();
     let values = OwnedValues::from_f32(Dtype::Bf16, &[0.5; 512]);
     formats(64, AbsmaxKind::Nested).into_iter().for_each(|format| check(device, &values, shape, format));
+}
+
+/// More tiles than blocks of threads: each goes on with a second one.
+#[test]
+fn blocks_go_on_with_further_tiles() {
+    if !crate::built::present() {
+        return;
+    }
+    let device = crate::simulator::Simulator::new(86).device();
+    let tiles = 8 * cuda_device(&device).limits().num_sms as usize + 3;
+    let shape = MatShape::new(1, tiles * 4096 - 11).unwrap();
+    let values = weights(shape.num_values(), Dtype::F16, &mut Random::new(8));
+    for (size, kind) in [(64, AbsmaxKind::F32), (4096, AbsmaxKind::F32)] {
+        check(&device, &values, shape, formats(size, kind)[0]);
+    }
+    let recipe = Int8::default().granularity(Granularity::PerTensor);
+    let found = ops::quantize(values.as_values(), shape, recipe, &device).unwrap();
+    let format = Format::Int8 { granularity: Granularity::PerTensor };
+    assert!(found == reference::quantize(values.as_values(), shape, format).unwrap());
 }
 
 #[test]

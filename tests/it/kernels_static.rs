@@ -29,6 +29,8 @@ const ALL: &[&str] = &["80", "89", "90a", "100", "120"];
 const PROMISES: &[Promise] = &[
     Promise { kernels: "gemm_dense_f16", archs: ALL, instruction: "HMMA.16816" },
     Promise { kernels: "gemm_dense_bf16", archs: ALL, instruction: "HMMA.16816" },
+    Promise { kernels: "gemm_int8_f16", archs: ALL, instruction: "IMMA.16832" },
+    Promise { kernels: "gemm_int8_bf16", archs: ALL, instruction: "IMMA.16832" },
 ];
 
 fn folder() -> &'static Path {

@@ -33,6 +33,7 @@ use crate::support::same;
 use crate::support::same_bits;
 use crate::tolerance::product_bound;
 use crate::tolerance::unit_roundoff;
+use crate::tolerance::weights_dtype;
 
 const STRATEGIES: [Strategy; 4] = [Strategy::Auto, Strategy::Gemv, Strategy::Fused, Strategy::DequantizeThenMultiply];
 
@@ -40,8 +41,9 @@ fn tensor(file: &Vectors, name: &str) -> Tensor {
     Tensor::new(file.values(name), &file.shape(name)).unwrap()
 }
 
-/// `Err` with the first element of `y` farther from the exact product than its bound.
-fn check_product(y: &Tensor, x: &Tensor, w: &[f32], bias: Option<&[f32]>) -> Result<(), String> {
+/// `Err` with the first element of `y`, made on `device`, farther from the exact product than its bound.
+fn check_product(device: &Device, y: &Tensor, x: &Tensor, w: &[f32], bias: Option<&[f32]>) -> Result<(), String> {
+    let (y, weights) = (on_cpu(y), weights_dtype(device, y.dtype()));
     let k = *x.shape().last().unwrap();
     let n = w.len() / k;
     let (x, found) = (x.values().unwrap().to_f32(), y.values().unwrap().to_f32());
@@ -49,13 +51,21 @@ fn check_product(y: &Tensor, x: &Tensor, w: &[f32], bias: Option<&[f32]>) -> Res
     assert_eq!(exact.len(), found.len());
     for (i, (&exact, &found)) in exact.iter().zip(&found).enumerate() {
         let (x, w) = (&x[i / n * k..][..k], &w[i % n * k..][..k]);
-        let bound = product_bound(x, w, bias.map_or(0.0, |b| b[i % n]), exact, y.dtype());
+        let bound = product_bound(x, w, bias.map_or(0.0, |b| b[i % n]), exact, y.dtype(), weights);
         let error = (f64::from(found) - exact).abs();
         if error.is_nan() || error > bound {
             return Err(format!("y[{}, {}] = {found}, expected {exact} within {bound:e}", i / n, i % n));
         }
     }
     Ok(())
+}
+
+fn on(device: &Device, tensor: &Tensor) -> Tensor {
+    tensor.to(device).unwrap()
+}
+
+fn on_cpu(tensor: &Tensor) -> Tensor {
+    on(&Device::cpu(), tensor)
 }
 
 /// A reproducible value in -1..1 (a linear congruential generator's upper bits).
@@ -81,11 +91,15 @@ fn nf4_and_fp4_layers_multiply_as_bitsandbytes() {
             assert_eq!(w.dtype(), Dtype::F16);
             let w = reference::dequantize(layer.weight());
             for strategy in STRATEGIES {
-                let y = layer.forward_with(&x, strategy).unwrap();
-                check_product(&y, &x, &w, None).unwrap_or_else(|e| panic!("{} {strategy}: {e}", device.name()));
+                let y = match layer.forward_with(&on(&device, &x), strategy) {
+                    Err(Error::Unsupported { .. }) if matches!(device, Device::Cuda(_)) => continue,
+                    y => y.unwrap(),
+                };
+                check_product(&device, &y, &x, &w, None)
+                    .unwrap_or_else(|e| panic!("{} {strategy}: {e}", device.name()));
                 // bitsandbytes' own product is an f32 sum as well: both are within the bound of the same exact one.
                 let theirs = Tensor::new(file.values("linear/y_f32"), y.shape()).unwrap();
-                check_product(&theirs, &x, &w, None).unwrap();
+                check_product(&device, &theirs, &x, &w, None).unwrap();
             }
         }
     }
@@ -150,7 +164,10 @@ fn llm_int8_layers_multiply_as_bitsandbytes() {
                     assert!(expected.iter().zip(theirs).all(|(e, t)| (e - f64::from(t)).abs() <= rounding));
                 }
                 for strategy in [Strategy::Auto, Strategy::Fused, Strategy::DequantizeThenMultiply] {
-                    let y = layer.forward_with(&x.to_dtype(Dtype::F32).unwrap(), strategy).unwrap();
+                    let y = match layer.forward_with(&on(&device, &x.to_dtype(Dtype::F32).unwrap()), strategy) {
+                        Err(Error::Unsupported { .. }) if matches!(device, Device::Cuda(_)) => continue,
+                        y => on_cpu(&y.unwrap()),
+                    };
                     for (i, (e, f)) in expected.iter().zip(y.values().unwrap().to_f32()).enumerate() {
                         let bound = 3e-5 * f64::from(product[i]).abs() + 1e-6 * largest;
                         assert!(
@@ -228,10 +245,10 @@ fn float_layers_agree_with_reference() {
                     for strategy in STRATEGIES {
                         let case =
                             || format!("{} {} {strategy} m={m} n={n} k={k} {dtype}", device.name(), recipe.format);
-                        match layer(&x, strategy) {
+                        match layer(&on(&device, &x), strategy) {
                             Ok(y) => {
                                 assert_eq!(y.shape(), [m, n]);
-                                check_product(&y, &x, &w, Some(&bias_values))
+                                check_product(&device, &y, &x, &w, Some(&bias_values))
                                     .unwrap_or_else(|e| panic!("{}: {e}", case()));
                                 fused += usize::from(strategy == Strategy::Fused || strategy == Strategy::Gemv);
                             }
@@ -277,11 +294,11 @@ fn integer_layers_agree_with_reference() {
                         .collect();
                     let rounded = Tensor::new(rounded, &[17, k]).unwrap();
                     for strategy in STRATEGIES {
-                        let Ok(y) = lowbit::ops::matmul(&x, &prepared, strategy) else { continue };
+                        let Ok(y) = lowbit::ops::matmul(&on(&device, &x), &prepared, strategy) else { continue };
                         // One more rounding than `product_bound` knows: that of `rounded` itself.
-                        check_product(&y, &rounded, &reference::dequantize(&matrix), None).unwrap_or_else(|e| {
-                            panic!("{} {} {activations} {strategy} n={n} k={k}: {e}", device.name(), recipe.format)
-                        });
+                        check_product(&device, &y, &rounded, &reference::dequantize(&matrix), None).unwrap_or_else(
+                            |e| panic!("{} {} {activations} {strategy} n={n} k={k}: {e}", device.name(), recipe.format),
+                        );
                         checked += 1;
                     }
                 }
@@ -304,13 +321,13 @@ fn a_planted_error_breaks_the_bound() {
         let matrix = QuantMatrix::from_parts(matrix.format(), matrix.shape(), matrix.dtype(), parts).unwrap();
         Linear4bit::from_parts(matrix, None, &Device::cpu()).unwrap().forward(&x).unwrap()
     };
-    check_product(&rebuilt(&|_| ()), &x, &w, None).unwrap();
-    assert!(check_product(&rebuilt(&|parts| parts.codes[77] ^= 1), &x, &w, None).is_err());
+    check_product(&Device::cpu(), &rebuilt(&|_| ()), &x, &w, None).unwrap();
+    assert!(check_product(&Device::cpu(), &rebuilt(&|parts| parts.codes[77] ^= 1), &x, &w, None).is_err());
     let swap = |parts: &mut lowbit::formats::Parts| match &mut parts.scales {
         lowbit::formats::Scales::F32(scales) => scales.swap(0, 1),
         lowbit::formats::Scales::Nested(_) => unreachable!(),
     };
-    assert!(check_product(&rebuilt(&swap), &x, &w, None).is_err());
+    assert!(check_product(&Device::cpu(), &rebuilt(&swap), &x, &w, None).is_err());
 }
 
 #[test]
@@ -354,7 +371,8 @@ fn a_non_finite_activation_spoils_its_row_only() {
                 let mut x = random(Dtype::F32, &[3, 96], 2).values().unwrap().to_f32();
                 x[96 + 40] = bad;
                 let layer = layer.clone().threshold(threshold).unwrap();
-                let y = layer.forward(&Tensor::new(x, &[3, 96]).unwrap()).unwrap().values().unwrap().to_f32();
+                let x = Tensor::new(x, &[3, 96]).unwrap();
+                let y = on_cpu(&layer.forward(&on(&device, &x)).unwrap()).values().unwrap().to_f32();
                 assert!(y[5..10].iter().all(|v| v.is_nan()), "{y:?}");
                 assert!(y[..5].iter().chain(&y[10..]).all(|v| v.is_finite()), "{y:?}");
             }
@@ -374,8 +392,9 @@ fn layers_are_what_generic_code_asks_for() {
     let y = layer.forward(&x).unwrap();
     assert_eq!(y.shape(), [2, 3, 64]);
     for device in devices() {
-        let moved = layer.to(&device).unwrap().forward(&x).unwrap();
+        let moved = layer.to(&device).unwrap().forward(&on(&device, &x)).unwrap();
         check_product(
+            &device,
             &moved,
             &Tensor::new(x.values().unwrap().to_f32(), &[6, 128]).unwrap(),
             &reference::dequantize(layer.weight()),
@@ -431,12 +450,12 @@ fn layers_of_a_checkpoint_give_the_recorded_products() {
                 let y = if directory == "bnb_int8" {
                     let layer = Linear8bit::load(&model, name, &device).unwrap();
                     assert_eq!(layer.activations(), Activations::Int8 { threshold: 6.0 }, "config.json says so");
-                    layer.with_activations(Activations::Float).unwrap().forward(&x).unwrap()
+                    layer.with_activations(Activations::Float).unwrap().forward(&on(&device, &x)).unwrap()
                 } else {
-                    Linear4bit::load(&model, name, &device).unwrap().forward(&x).unwrap()
+                    Linear4bit::load(&model, name, &device).unwrap().forward(&on(&device, &x)).unwrap()
                 };
                 let norm = |values: &[f32]| values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-                let (y, expected) = (y.values().unwrap().to_f32(), expected.values().unwrap().to_f32());
+                let (y, expected) = (on_cpu(&y).values().unwrap().to_f32(), expected.values().unwrap().to_f32());
                 let difference: Vec<f32> = y.iter().zip(&expected).map(|(y, e)| y - e).collect();
                 let relative = norm(&difference) / norm(&expected);
                 // f32 sums of 768 products: see `product_bound`; the recorded ones are rounded to f32 once.

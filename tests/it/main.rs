@@ -16,8 +16,16 @@ mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
 mod cuda_dequant_int8;
+#[cfg(feature = "cuda")]
+mod cuda_dequant_w4;
 #[cfg(target_os = "linux")]
 mod cuda_driver;
+#[cfg(feature = "cuda")]
+mod cuda_gemm_dense;
+#[cfg(feature = "cuda")]
+mod cuda_gemm_int8;
+#[cfg(feature = "cuda")]
+mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;
 #[cfg(feature = "cuda")]
@@ -39,3 +47,5 @@ mod layers;
 mod simulator;
 mod support;
 mod tolerance;
+#[cfg(feature = "cuda")]
+mod w4_cases;

@@ -17,8 +17,19 @@ pub fn data(path: &str) -> PathBuf {
 }
 
 /// Every backend of this machine.
-pub fn devices() -> Vec<Device> {
+pub fn cpus() -> Vec<Device> {
     Isa::available().into_iter().map(Device::Cpu).collect()
+}
+
+/// [`cpus`], a simulated GPU when the build has kernels, and the first GPU, if there is one.
+pub fn devices() -> Vec<Device> {
+    let mut devices = cpus();
+    #[cfg(feature = "cuda")]
+    {
+        devices.extend(crate::built::present().then(|| crate::simulator::Simulator::new(90).device()));
+        devices.extend(gpu());
+    }
+    devices
 }
 
 /// The GPU of this machine, for tests that need one. Without, they say so and are skipped; with REQUIRE_CUDA=1 that is a

@@ -1,6 +1,7 @@
 //! What a launch executed and moved. Sums, not times: they do not depend on the host's threads.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The class of an instruction: the pipe that executes it on an SM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,5 +195,38 @@ impl SharedTraffic {
 fn add_each(sums: &mut [u64; NUM_CLASSES], terms: &[u64; NUM_CLASSES]) {
     for (sum, term) in sums.iter_mut().zip(terms) {
         *sum += term;
+    }
+}
+
+impl fmt::Display for Counts {
+    /// Lines of `name value`, for records and messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "blocks {}", self.blocks)?;
+        for class in Class::ALL.into_iter().filter(|&class| self.warp(class) > 0) {
+            writeln!(
+                f,
+                "{class:?} {} warp instructions, {} thread instructions",
+                self.warp(class),
+                self.thread(class)
+            )?;
+        }
+        for (form, macs) in &self.matrix_macs {
+            writeln!(f, "{form} {macs} multiply-accumulates")?;
+        }
+        writeln!(f, "scalar multiply-accumulates {}", self.scalar_macs)?;
+        let global = [("loads", self.global_loads), ("stores", self.global_stores), ("cp.async", self.async_copies)];
+        for (name, traffic) in global {
+            let GlobalTraffic { requests, sectors, bytes } = traffic;
+            writeln!(f, "global {name} {requests} requests, {sectors} sectors of 32 bytes, {bytes} bytes asked for")?;
+        }
+        for (name, traffic) in [("loads", self.shared_loads), ("stores", self.shared_stores)] {
+            let SharedTraffic { requests, ideal_wavefronts, wavefronts, bytes } = traffic;
+            writeln!(
+                f,
+                "shared {name} {requests} requests, {wavefronts} wavefronts ({ideal_wavefronts} without conflicts), \
+                 {bytes} bytes asked for"
+            )?;
+        }
+        writeln!(f, "bulk copies {} bytes", self.bulk_copy_bytes)
     }
 }

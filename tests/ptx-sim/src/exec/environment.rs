@@ -69,7 +69,7 @@ impl<'a> Environment<'a> {
             site: Site::default(),
             shared: SharedMemory::new(
                 launch.shared_bytes,
-                Races::new(launch.threads, 1 + launch.threads.div_ceil(128), launch.shared_bytes),
+                Races::new(launch.threads, 1 + launch.threads.div_ceil(32), launch.shared_bytes),
             ),
             local: vec![0; local_bytes],
             local_written: vec![false; local_bytes],

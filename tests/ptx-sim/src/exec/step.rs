@@ -182,7 +182,7 @@ fn execute(warp: &mut Warp, env: &mut Environment<'_>, operation: &Operation, ma
                 env.shared.races.fence_proxy(thread);
             }
         }
-        Operation::WgmmaFence => wgmma::fence(warp, env),
+        Operation::WgmmaFence => wgmma::fence(warp),
         Operation::WgmmaCommit => wgmma::commit(warp, env),
         Operation::WaitGroup { pending } => copy_async::wait(env, *pending, mask),
         Operation::LoadMatrix(_) | Operation::StoreMatrix(_) | Operation::MoveMatrix { .. } | Operation::Matrix(_) => {

@@ -93,7 +93,7 @@ pub fn check_registers(warp: &mut Warp, env: &mut Environment<'_>, uses: &Uses) 
 }
 
 /// `wgmma.fence`
-pub fn fence(warp: &mut Warp, _env: &mut Environment<'_>) {
+pub fn fence(warp: &mut Warp) {
     warp.in_flight.fenced_at = warp.in_flight.clock;
 }
 
@@ -143,20 +143,18 @@ pub fn wait(warp: &mut Warp, env: &mut Environment<'_>, pending: u32, mask: u32)
     while state.groups.len() > pending as usize {
         covered = state.groups.pop_front();
     }
-    warp.advance();
-    let Some((issued, time)) = covered else { return Flow::MaySwitch };
-    let finished = issued.saturating_sub(state_waited(warp));
-    let state = &mut warp.in_flight;
+    let Some((issued, time)) = covered else {
+        warp.advance();
+        return Flow::MaySwitch;
+    };
+    let finished = issued.saturating_sub(state.waited);
     state.instructions.drain(..(finished as usize).min(state.instructions.len()));
     state.waited = issued;
+    warp.advance();
     mark_registers(warp, env);
-    let agent = env.shared.races.agent(1 + warp.index / WARPS as u32);
+    let agent = env.shared.races.agent(agent_of(warp));
     env.shared.races.acquire_agent(warp.index as usize, mask, warp.lanes, (agent, time));
     Flow::Warpgroup(Step::Finish(issued))
-}
-
-fn state_waited(warp: &Warp) -> u64 {
-    warp.in_flight.waited
 }
 
 fn mark_registers(warp: &mut Warp, env: &Environment<'_>) {
@@ -183,7 +181,7 @@ pub fn rendezvous(warps: &mut [Warp], env: &mut Environment<'_>, warp: usize, st
             while env.warpgroups[group].finished < number {
                 let Some(issued) = env.warpgroups[group].issued.pop_front() else { break };
                 env.warpgroups[group].finished += 1;
-                carry_out(warps, env, group, issued);
+                carry_out(warps, env, issued);
             }
         }
         Step::Issue => {
@@ -209,7 +207,7 @@ fn issue_together(warps: &mut [Warp], env: &mut Environment<'_>, group: usize, p
     env.matrix_macs[pc as usize] += multiply.macs;
     match issued {
         Ok(issued) => {
-            check_sources(warps, env, group, multiply, &issued);
+            check_sources(warps, env, multiply, &issued);
             env.warpgroups[group].issued.push_back(issued);
         }
         Err(message) => {
@@ -243,15 +241,13 @@ fn descriptors(warps: &[Warp], env: &Environment<'_>, multiply: &WarpgroupMultip
     Ok(Issued { pc, a, b: decode(uniform(&multiply.b)?)?, accumulate: scale != 0 })
 }
 
+/// The agent that reads shared memory for a warp: a warp's wait says nothing of what the others' parts still read.
+fn agent_of(warp: &Warp) -> u32 {
+    1 + warp.index
+}
+
 /// Each warp of the group must be allowed to read the operands in shared memory.
-fn check_sources(
-    warps: &[Warp],
-    env: &mut Environment<'_>,
-    group: usize,
-    multiply: &WarpgroupMultiply,
-    issued: &Issued,
-) {
-    let agent = 1 + group as u32;
+fn check_sources(warps: &[Warp], env: &mut Environment<'_>, multiply: &WarpgroupMultiply, issued: &Issued) {
     let wgmma = &multiply.wgmma;
     let of_a = match (&multiply.a, issued.a) {
         (WarpgroupA::Descriptor(_, major), Some(a)) => wgmma.blocks_a(&a, *major).collect(),
@@ -262,12 +258,12 @@ fn check_sources(
     for warp in warps {
         env.site = Site { pc: issued.pc, warp: warp.index };
         for &address in &blocks {
-            check_shared_source(env, 0, (address.into(), BLOCK_BYTES), agent);
+            check_shared_source(env, 0, (address.into(), BLOCK_BYTES), agent_of(warp));
         }
     }
 }
 
-fn carry_out(warps: &mut [Warp], env: &mut Environment<'_>, _group: usize, issued: Issued) {
+fn carry_out(warps: &mut [Warp], env: &mut Environment<'_>, issued: Issued) {
     let Some(multiply) = multiply_at(env, issued.pc) else { return };
     let gather = |register: u32| -> WarpgroupRegister {
         std::array::from_fn(|warp| -> WarpRegister { warps[warp].registers[register as usize].map(|lane| lane as u32) })

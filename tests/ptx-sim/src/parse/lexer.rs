@@ -76,8 +76,11 @@ fn length_of(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|c| !belongs(c)).unwrap_or(text.len())
 }
 
-/// A name may contain `::` but not end in the `:` of a label.
+/// A name may contain `::` but not end in the `:` of a label; `.reg.b16` is two directives.
 fn name_length(text: &str) -> usize {
+    if let Some(rest) = text.strip_prefix('.') {
+        return 1 + length_of(rest, |c| c.is_ascii_alphanumeric() || "_$%".contains(c));
+    }
     let mut length = 0;
     loop {
         length += length_of(&text[length..], |c| c.is_ascii_alphanumeric() || "_$%.".contains(c));
