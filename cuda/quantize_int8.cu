@@ -337,7 +337,8 @@ __device__ __forceinline__ void tensor_absmax(const TensorAbsmaxArgs &args) {
     RowRange range = {0.0f, true};
     for (uint64_t first = (static_cast<uint64_t>(blockIdx.x) * kThreads + threadIdx.x) * kVectorValues<T>;
          first < args.num_values; first += stride) {
-        const Vector<T> vector = load_vector_within(x, first, args.num_values);
+        const bool is_whole = first + kVectorValues<T> <= args.num_values;
+        const Vector<T> vector = is_whole ? load_vector(x + first) : gather_vector(x, first, args.num_values);
 #pragma unroll
         for (int i = 0; i < kVectorValues<T>; ++i) range.absmax = fmaxf(range.absmax, fabsf(widen(vector.values[i])));
     }

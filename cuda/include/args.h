@@ -192,3 +192,35 @@ struct GemvW4Args {
     uint32_t map_offset;            ///< of the map of nested scales
 };
 static_assert(sizeof(GemvW4Args) == 232, "src/cuda/args.rs has the same size");
+
+/// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
+struct CodebookBucket {
+    float midpoint;  ///< infinite when there is none
+    uint32_t codes;  ///< the code up to the midpoint in bits 28..31, the code above it in bits 24..27
+};
+static_assert(sizeof(CodebookBucket) == 8, "src/cuda/args.rs has the same size");
+
+/// Arguments of `quantize_w4`, blocks of values to 4-bit codes.
+struct QuantizeW4Args {
+    DEVICE_PTR(const void) x;              ///< [num_values] of the kernel's type
+    DEVICE_PTR(uint8_t) codes;             ///< [ceil(num_values / 2) rounded up to 4], an even value in the high half
+    DEVICE_PTR(float) absmax;              ///< [ceil(num_values / block)]
+    DEVICE_PTR(uint64_t) first_nonfinite;  ///< lowered to the index of a NaN or infinity
+    uint64_t num_values;
+    uint32_t log2_block;        ///< values per absmax: 5 to 12
+    uint32_t is_aligned;        ///< 1: x begins at a multiple of 16 bytes
+    CodebookBucket buckets[48];  ///< bucket i: from (i - 17) / 16 on, for values scaled to -1..1
+};
+static_assert(sizeof(QuantizeW4Args) == 432, "src/cuda/args.rs has the same size");
+
+/// Arguments of `quantize_w4`, the mean of the absmax values and their codes.
+struct NestAbsmaxArgs {
+    DEVICE_PTR(const float) absmax;        ///< [count]
+    DEVICE_PTR(double) run_sums;           ///< [ceil(count / 1024)]
+    DEVICE_PTR(float) offset;              ///< the mean
+    DEVICE_PTR(uint8_t) codes;             ///< [count]
+    DEVICE_PTR(float) nested_absmax;       ///< [ceil(count / 256)]
+    uint64_t count;
+    float midpoints[256];  ///< between the neighbours of the ascending map; the last is infinite
+};
+static_assert(sizeof(NestAbsmaxArgs) == 1072, "src/cuda/args.rs has the same size");

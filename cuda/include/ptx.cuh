@@ -62,6 +62,13 @@ __device__ __forceinline__ void store_shared_16(uint32_t to, const uint32_t (&wo
                  : "memory");
 }
 
+// 8 bytes of shared memory, which nobody writes while they are read.
+__device__ __forceinline__ uint2 load_shared_8(uint32_t from) {
+    uint2 v;
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(from));
+    return v;
+}
+
 // 16 bytes that are read once: not kept in L1.
 __device__ __forceinline__ uint4 load_streaming_16(const void *from) {
     uint4 v;

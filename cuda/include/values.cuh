@@ -40,10 +40,9 @@ __device__ __forceinline__ Vector<T> load_vector(const T *from) {
     return vector;
 }
 
-// Values `first` .. `first + kVectorValues` of the `count` at `values`, zeros beyond; `values + first` is a multiple of 16 bytes.
+// Values `first` .. `first + kVectorValues` of the `count` at `values`, one by one; zeros beyond.
 template <typename T>
-__device__ __forceinline__ Vector<T> load_vector_within(const T *values, uint64_t first, uint64_t count) {
-    if (first + kVectorValues<T> <= count) return load_vector(values + first);
+__device__ __forceinline__ Vector<T> gather_vector(const T *values, uint64_t first, uint64_t count) {
     Vector<T> vector;
     vector.bits = make_uint4(0, 0, 0, 0);
 #pragma unroll

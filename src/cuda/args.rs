@@ -440,3 +440,84 @@ const _: () = {
     ["Offset of field: GemvW4Args::sums_offset"][::core::mem::offset_of!(GemvW4Args, sums_offset) - 224usize];
     ["Offset of field: GemvW4Args::map_offset"][::core::mem::offset_of!(GemvW4Args, map_offset) - 228usize];
 };
+/// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct CodebookBucket {
+    /// infinite when there is none
+    pub midpoint: f32,
+    /// the code up to the midpoint in bits 28..31, the code above it in bits 24..27
+    pub codes: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of CodebookBucket"][::core::mem::size_of::<CodebookBucket>() - 8usize];
+    ["Alignment of CodebookBucket"][::core::mem::align_of::<CodebookBucket>() - 4usize];
+    ["Offset of field: CodebookBucket::midpoint"][::core::mem::offset_of!(CodebookBucket, midpoint) - 0usize];
+    ["Offset of field: CodebookBucket::codes"][::core::mem::offset_of!(CodebookBucket, codes) - 4usize];
+};
+/// Arguments of `quantize_w4`, blocks of values to 4-bit codes.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct QuantizeW4Args {
+    /// [num_values] of the kernel's type
+    pub x: u64,
+    /// [ceil(num_values / 2) rounded up to 4], an even value in the high half
+    pub codes: u64,
+    /// [ceil(num_values / block)]
+    pub absmax: u64,
+    /// lowered to the index of a NaN or infinity
+    pub first_nonfinite: u64,
+    pub num_values: u64,
+    /// values per absmax: 5 to 12
+    pub log2_block: u32,
+    /// 1: x begins at a multiple of 16 bytes
+    pub is_aligned: u32,
+    /// bucket i: from (i - 17) / 16 on, for values scaled to -1..1
+    pub buckets: [CodebookBucket; 48usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of QuantizeW4Args"][::core::mem::size_of::<QuantizeW4Args>() - 432usize];
+    ["Alignment of QuantizeW4Args"][::core::mem::align_of::<QuantizeW4Args>() - 8usize];
+    ["Offset of field: QuantizeW4Args::x"][::core::mem::offset_of!(QuantizeW4Args, x) - 0usize];
+    ["Offset of field: QuantizeW4Args::codes"][::core::mem::offset_of!(QuantizeW4Args, codes) - 8usize];
+    ["Offset of field: QuantizeW4Args::absmax"][::core::mem::offset_of!(QuantizeW4Args, absmax) - 16usize];
+    ["Offset of field: QuantizeW4Args::first_nonfinite"]
+        [::core::mem::offset_of!(QuantizeW4Args, first_nonfinite) - 24usize];
+    ["Offset of field: QuantizeW4Args::num_values"][::core::mem::offset_of!(QuantizeW4Args, num_values) - 32usize];
+    ["Offset of field: QuantizeW4Args::log2_block"][::core::mem::offset_of!(QuantizeW4Args, log2_block) - 40usize];
+    ["Offset of field: QuantizeW4Args::is_aligned"][::core::mem::offset_of!(QuantizeW4Args, is_aligned) - 44usize];
+    ["Offset of field: QuantizeW4Args::buckets"][::core::mem::offset_of!(QuantizeW4Args, buckets) - 48usize];
+};
+/// Arguments of `quantize_w4`, the mean of the absmax values and their codes.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct NestAbsmaxArgs {
+    /// [count]
+    pub absmax: u64,
+    /// [ceil(count / 1024)]
+    pub run_sums: u64,
+    /// the mean
+    pub offset: u64,
+    /// [count]
+    pub codes: u64,
+    /// [ceil(count / 256)]
+    pub nested_absmax: u64,
+    pub count: u64,
+    /// between the neighbours of the ascending map; the last is infinite
+    pub midpoints: [f32; 256usize],
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of NestAbsmaxArgs"][::core::mem::size_of::<NestAbsmaxArgs>() - 1072usize];
+    ["Alignment of NestAbsmaxArgs"][::core::mem::align_of::<NestAbsmaxArgs>() - 8usize];
+    ["Offset of field: NestAbsmaxArgs::absmax"][::core::mem::offset_of!(NestAbsmaxArgs, absmax) - 0usize];
+    ["Offset of field: NestAbsmaxArgs::run_sums"][::core::mem::offset_of!(NestAbsmaxArgs, run_sums) - 8usize];
+    ["Offset of field: NestAbsmaxArgs::offset"][::core::mem::offset_of!(NestAbsmaxArgs, offset) - 16usize];
+    ["Offset of field: NestAbsmaxArgs::codes"][::core::mem::offset_of!(NestAbsmaxArgs, codes) - 24usize];
+    ["Offset of field: NestAbsmaxArgs::nested_absmax"]
+        [::core::mem::offset_of!(NestAbsmaxArgs, nested_absmax) - 32usize];
+    ["Offset of field: NestAbsmaxArgs::count"][::core::mem::offset_of!(NestAbsmaxArgs, count) - 40usize];
+    ["Offset of field: NestAbsmaxArgs::midpoints"][::core::mem::offset_of!(NestAbsmaxArgs, midpoints) - 48usize];
+};

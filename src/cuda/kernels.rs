@@ -223,4 +223,20 @@ kernels! {
         /// Rounded rows of bf16 to f32.
         DEQUANT_ROWS_INT8_BF16: "dequant_rows_int8_bf16" of 256,
     }
+    quantize_w4(QuantizeW4Args) since 80 {
+        /// Blocks of f32 to NF4 or FP4.
+        QUANTIZE_W4_F32: "quantize_w4_f32" of 256,
+        /// Blocks of f16 to NF4 or FP4.
+        QUANTIZE_W4_F16: "quantize_w4_f16" of 256,
+        /// Blocks of bf16 to NF4 or FP4.
+        QUANTIZE_W4_BF16: "quantize_w4_bf16" of 256,
+    }
+    quantize_w4(NestAbsmaxArgs) since 80 {
+        /// Sums of runs of absmax values.
+        QUANTIZE_W4_NEST_SUMS: "quantize_w4_nest_sums" of 256,
+        /// The mean of absmax values.
+        QUANTIZE_W4_NEST_MEAN: "quantize_w4_nest_mean" of 256,
+        /// Absmax values to 8 bits.
+        QUANTIZE_W4_NEST_CODES: "quantize_w4_nest_codes" of 256,
+    }
 }

@@ -8,6 +8,7 @@ use crate::cuda::ops::quantize_int8;
 use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::Rounding;
 use crate::cuda::ops::quantize_int8::Rows;
+use crate::cuda::ops::quantize_w4::quantize_w4;
 use crate::error::Error;
 use crate::error::Result;
 use crate::formats::Format;
@@ -25,7 +26,7 @@ pub fn quantizes(recipe: Recipe) -> bool {
     let Recipe { format, scale_rule } = recipe;
     let has_kernel = match format {
         Format::Int8 { granularity } => !matches!(granularity, Granularity::PerGroup(_)),
-        Format::Nf4 { .. } | Format::Fp4 { .. } => false,
+        Format::Nf4 { .. } | Format::Fp4 { .. } => true,
         Format::Dynamic8 { .. } | Format::Int4 { .. } | Format::AffineInt8 { .. } => false,
     };
     has_kernel && scale_rule == ScaleRule::Absmax
@@ -41,6 +42,9 @@ pub fn quantize(values: &DeviceBuffer, dtype: Dtype, shape: MatShape, recipe: Re
     match recipe.format {
         Format::Int8 { granularity } if quantizes(recipe) => {
             quantize_int8::quantize_weight(device, values.region(), dtype, shape, granularity)
+        }
+        format @ (Format::Nf4 { .. } | Format::Fp4 { .. }) if quantizes(recipe) => {
+            quantize_w4(device, values.region(), dtype, shape, format)
         }
         format => Err(Error::Unsupported {
             op: "quantizing",

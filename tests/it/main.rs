@@ -15,6 +15,8 @@ mod convert_failures;
 mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
+mod cuda_dequant_int8;
+#[cfg(feature = "cuda")]
 mod cuda_dequant_w4;
 #[cfg(target_os = "linux")]
 mod cuda_driver;
@@ -26,6 +28,10 @@ mod cuda_gemm_int8;
 mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;
+#[cfg(feature = "cuda")]
+mod cuda_quantize_int8;
+#[cfg(feature = "cuda")]
+mod cuda_quantize_w4;
 #[cfg(target_os = "linux")]
 mod fake_cuda;
 mod files;

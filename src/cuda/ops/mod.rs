@@ -8,6 +8,7 @@ pub mod gemm_int8;
 pub mod gemv_w4;
 mod nonfinite;
 pub mod quantize_int8;
+pub mod quantize_w4;
 pub mod tiles;
 pub mod w4;
 pub mod w8;

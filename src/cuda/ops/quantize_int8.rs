@@ -414,3 +414,36 @@ impl Rows<'_> {
         unsafe { device.launch(if is_short { short } else { long }, grid, 0, &args) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_planned_by_their_length_in_grids_that_exist() {
+        assert_eq!(row_plan(1, SHORT_COLUMNS).unwrap(), (true, [1, 1, 1]));
+        assert_eq!(row_plan(1 << 20, SHORT_COLUMNS).unwrap(), (true, [1 << 17, 1, 1]));
+        assert_eq!(row_plan(1 << 20, SHORT_COLUMNS + 1).unwrap(), (false, [1 << 20, 1, 1]));
+        assert!(row_plan(i32::MAX as usize, 4096).is_ok());
+        assert!(matches!(row_plan(1 << 31, 4096), Err(Error::TooLarge { .. })));
+    }
+
+    #[test]
+    fn slices_of_outliers_cover_all_columns_and_rows() {
+        let grid = |m, k, n| outlier_grid(QuantizedSize { m, k, n, dtype: Dtype::F16, has_outliers: true });
+        assert_eq!(grid(1, 1, 0).unwrap(), [1, 1, 1]);
+        assert_eq!(grid(1, 257, 512).unwrap(), [2, 2, 1]);
+        assert_eq!(grid(1 << 20, 53_248, 57_344).unwrap(), [208, 2160, 1]);
+        assert!(matches!(grid(65_535 * 512, 16, 1), Err(Error::TooLarge { .. })));
+    }
+
+    #[test]
+    fn memory_is_for_all_columns_in_rows_of_a_multiple_of_16() {
+        let size = |has_outliers| QuantizedSize { m: 3, k: 33, n: 5, dtype: Dtype::F16, has_outliers };
+        assert_eq!(size(false).bytes(), [99, 12, 12, 0, 0, 0, 0, 0]);
+        assert_eq!(size(true).bytes(), [99, 12, 12, 256, 132, 4, 3 * 48 * 2, 5 * 48 * 2]);
+        // Beyond 2^31 bytes nothing wraps.
+        let large = QuantizedSize { m: 1 << 20, k: 16_384, n: 0, dtype: Dtype::F32, has_outliers: true }.bytes();
+        assert_eq!((large[0], large[6]), (1 << 34, 1 << 36));
+    }
+}
