@@ -3,12 +3,12 @@
 use lowbit::Device;
 use lowbit::Dtype;
 
-/// Half a unit in the last place, relative: the rounding error of one operation.
+/// Half a unit in the last place, relative: the rounding error of one operation, 2^-p for p significant bits.
 pub fn unit_roundoff(dtype: Dtype) -> f64 {
     match dtype {
         Dtype::F32 => 2f64.powi(-24),
         Dtype::F16 => 2f64.powi(-11),
-        Dtype::Bf16 => 2f64.powi(-8 - 1),
+        Dtype::Bf16 => 2f64.powi(-8),
     }
 }
 
