@@ -42,12 +42,14 @@ extern __shared__ __align__(128) uint8_t shared[];
 // What of K the block has.
 struct Slice {
     uint32_t first_tile;
-    uint32_t tiles;
+    uint32_t end_tile;
 
     __device__ __forceinline__ explicit Slice(const GemvW4Args &args) {
         first_tile = blockIdx.y * args.tiles_per_split;
-        tiles = min(args.tiles_per_split, args.w.k_tiles - first_tile);
+        end_tile = min(first_tile + args.tiles_per_split, args.w.k_tiles);
     }
+
+    __device__ __forceinline__ uint32_t tiles() const { return end_tile - first_tile; }
 };
 
 // The first group of tile `k_tile`, which has kHalves of them.
@@ -64,13 +66,13 @@ __device__ __forceinline__ uint32_t row_tile_of(const W4Args &w, uint32_t unit, 
 // What a lane has of a row tile in memory.
 struct RowTile {
     const uint8_t *codes;
-    uint64_t scales;  // index of that of row g in group 0
+    uint32_t scales;  // index of that of row g in group 0; ops/w4.rs checks that 32 bits hold it
 
     __device__ __forceinline__ RowTile() {}
     __device__ __forceinline__ RowTile(const W4Args &w, uint32_t row_tile) {
-        const uint32_t lane = threadIdx.x % 32;
+        const uint32_t lane = used_here(threadIdx.x) % 32;
         codes = w.codes + static_cast<uint64_t>(row_tile) * w.k_tiles * kTileBytes + lane * 16;
-        scales = static_cast<uint64_t>(row_tile) * w.groups * kTileRows + 2 * (lane / 4);
+        scales = row_tile * w.groups * kTileRows + 2 * (lane / 4);
     }
 };
 
@@ -82,7 +84,7 @@ template <int kHalves>
 struct Loaded<Scales::kPlain, kHalves> {
     float2 scale[kHalves];
 
-    __device__ __forceinline__ void load(const W4Args &w, uint64_t index, int half) {
+    __device__ __forceinline__ void load(const W4Args &w, uint32_t index, int half) {
         scale[half] = *reinterpret_cast<const float2 *>(w.scales + index);
     }
 };
@@ -92,7 +94,7 @@ struct Loaded<Scales::kZeros, kHalves> {
     float2 scale[kHalves];
     uint16_t zeros[kHalves];
 
-    __device__ __forceinline__ void load(const W4Args &w, uint64_t index, int half) {
+    __device__ __forceinline__ void load(const W4Args &w, uint32_t index, int half) {
         scale[half] = *reinterpret_cast<const float2 *>(w.scales + index);
         zeros[half] = *reinterpret_cast<const uint16_t *>(w.zeros + index);
     }
@@ -102,7 +104,7 @@ template <int kHalves>
 struct Loaded<Scales::kNested, kHalves> {
     uint16_t codes[kHalves];
 
-    __device__ __forceinline__ void load(const W4Args &w, uint64_t index, int half) {
+    __device__ __forceinline__ void load(const W4Args &w, uint32_t index, int half) {
         codes[half] = *reinterpret_cast<const uint16_t *>(w.nested_codes + index);
     }
 };
@@ -120,7 +122,7 @@ struct Tile {
             codes[i] = load_streaming_16(rows[i].codes + static_cast<uint64_t>(k_tile) * kTileBytes);
             #pragma unroll
             for (int half = 0; half < kHalves; ++half)
-                scales[i].load(w, rows[i].scales + static_cast<uint64_t>(group + half) * kTileRows, half);
+                scales[i].load(w, rows[i].scales + (group + half) * kTileRows, half);
         }
     }
 };
@@ -158,7 +160,7 @@ __device__ __forceinline__ RowPair row_pair(const Loaded<Scales::kNested, kHalve
     RowPair pair;
     #pragma unroll
     for (int b = 0; b < 2; ++b) {
-        // ops/gemv_w4.rs checks that there are fewer than 2^32 scales.
+        // ops/w4.rs checks that there are fewer than 2^32 scales.
         const uint32_t block = min(row + 8 * b, args.w.n - 1) * args.w.row_groups + group;
         const float absmax = args.w.nested_absmax[block / 256];
         pair.scale[b] = __fadd_rn(__fmul_rn(map[loaded.codes[half] >> (8 * b) & 255], absmax), args.w.nested_offset);
@@ -237,7 +239,7 @@ template <typename T>
 __device__ __forceinline__ void stage_x(const GemvW4Args &args, const Slice &slice) {
     for (uint32_t row = 0; row < args.m; ++row) {
         const T *from = static_cast<const T *>(args.x) + static_cast<uint64_t>(row) * args.w.k;
-        for (uint32_t i = threadIdx.x; i < slice.tiles * 8; i += kThreads) {
+        for (uint32_t i = threadIdx.x; i < slice.tiles() * 8; i += kThreads) {
             const uint32_t k = slice.first_tile * kTileCols + i * 8;
             const uint32_t count = k < args.w.k ? min(args.w.k - k, 8) : 0;
             uint8_t *to = shared + staged_row(args, i / 8, row) + ((i % 8 ^ row % 8) << 4);
@@ -260,7 +262,7 @@ __device__ __forceinline__ void stage_x(const GemvW4Args &args, const Slice &sli
 template <typename T, int kHalves, int kEights>
 __device__ __forceinline__ void sum_x(const GemvW4Args &args, const Slice &slice) {
     float *sums = reinterpret_cast<float *>(shared + args.sums_offset);
-    for (uint32_t i = threadIdx.x; i < slice.tiles * 8 * kEights; i += kThreads) {
+    for (uint32_t i = threadIdx.x; i < slice.tiles() * 8 * kEights; i += kThreads) {
         const uint32_t tile = i / (8 * kEights), row = i % (8 * kEights);
         float half[2] = {0.0f, 0.0f};
         for (uint32_t j = 0; row < args.m && j < 8; ++j) {
@@ -291,7 +293,7 @@ template <typename T, int kEights>
 __device__ __forceinline__ void finish_unit(const GemvW4Args &args, const Totals<kEights> &totals, uint32_t unit) {
     constexpr uint32_t kCount = kUnitTiles * kEights * 4;
     static_assert(kWarps * kCount <= 256, "the table has 256 gaps");
-    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t thread = used_here(threadIdx.x), warp = thread / 32, lane = thread % 32;
     // The sums of the unit before have been read.
     __syncthreads();
     #pragma unroll
@@ -311,7 +313,7 @@ __device__ __forceinline__ void finish_unit(const GemvW4Args &args, const Totals
         for (int w = 0; w < kWarps; ++w) sum += total_slot<kEights>(w, index)[lane];
         const uint64_t place = static_cast<uint64_t>(m) * args.w.n + row;
         if (args.partials != nullptr) {
-            args.partials[static_cast<uint64_t>(blockIdx.y) * args.m * args.w.n + place] = sum;
+            args.partials[static_cast<uint64_t>(used_here(blockIdx.y)) * args.m * args.w.n + place] = sum;
         } else {
             if (args.bias != nullptr) sum += args.bias[row];
             static_cast<T *>(args.y)[place] = narrow<T>(sum);
@@ -321,12 +323,15 @@ __device__ __forceinline__ void finish_unit(const GemvW4Args &args, const Totals
 
 template <typename T, Scales kScales, int kHalves, int kEights>
 __device__ __forceinline__ void gemv(const GemvW4Args &args) {
-    constexpr int kDepth = kEights * kHalves == 1 ? 4 : 2;
+    // Zero points for two groups a tile and sums for 16 rows leave no registers for a second tile: 20 KB in flight.
+    constexpr int kDepth = kEights * kHalves == 1 ? 4 : kEights * kHalves == 4 && kScales == Scales::kZeros ? 1 : 2;
     constexpr uint32_t kStride = kDepth * kWarps;
-    const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const uint32_t lane = threadIdx.x % 32;
+    // From lane 0, so that the compiler knows it to be the same in all lanes.
+    const uint32_t warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
     const Slice slice(args);
 
-    // What is loaded next: tile `warp + d * kWarps` and on, of these rows.
+    // What is loaded next is of these rows.
     RowTile rows[kUnitTiles];
     auto go_to = [&](uint32_t unit) {
         #pragma unroll
@@ -334,11 +339,11 @@ __device__ __forceinline__ void gemv(const GemvW4Args &args) {
     };
     Tile<kScales, kHalves> ahead[kDepth];
     auto load = [&](int d, uint32_t tile) {
-        if (tile < slice.tiles) ahead[d].load(args.w, rows, slice.first_tile + tile);
+        if (tile < slice.end_tile) ahead[d].load(args.w, rows, tile);
     };
     go_to(blockIdx.x);
     #pragma unroll
-    for (int d = 0; d < kDepth; ++d) load(d, warp + d * kWarps);
+    for (int d = 0; d < kDepth; ++d) load(d, slice.first_tile + warp + d * kWarps);
 
     stage_x<T>(args, slice);
     fill_pair_table<T>(shared, args.w);
@@ -352,33 +357,34 @@ __device__ __forceinline__ void gemv(const GemvW4Args &args) {
     }
 
     const uint32_t table = shared_address(shared);
-    // Matrix i of ldmatrix is chunk i of the tile, or 4 + i.
+    // Of tile 0 of K, wherever the slice begins. Matrix i of ldmatrix is chunk i of the tile, or 4 + i.
     uint32_t x_address[kEights];
     #pragma unroll
     for (int e = 0; e < kEights; ++e) {
         const uint32_t row = min(lane % 8 + 8 * e, args.m - 1);
-        x_address[e] = table + staged_row(args, 0, row) + ((lane / 8 ^ row % 8) << 4);
+        x_address[e] = table + staged_row(args, 0 - slice.first_tile, row) + ((lane / 8 ^ row % 8) << 4);
     }
-    const float *sums = reinterpret_cast<const float *>(shared + args.sums_offset) + 2 * (lane % 4);
+    const float *sums = reinterpret_cast<const float *>(shared + args.sums_offset) + 2 * (lane % 4) -
+                        static_cast<int32_t>(slice.first_tile * kHalves * (8 * kEights));
 
     for (uint32_t unit = blockIdx.x; unit < args.units; unit += gridDim.x) {
         Totals<kEights> totals = {};
-        for (uint32_t first = warp; first < slice.tiles; first += kStride) {
+        for (uint32_t first = slice.first_tile + warp; first < slice.end_tile; first += kStride) {
             // Loaded next is what is further along K, or the beginning of the next unit; of the last unit, itself once more.
             uint32_t next = first + kStride;
-            if (next >= slice.tiles) {
-                next = warp;
+            if (next >= slice.end_tile) {
+                next = slice.first_tile + warp;
                 go_to(min(unit + gridDim.x, args.units - 1));
             }
             #pragma unroll
             for (int d = 0; d < kDepth; ++d) {
                 const uint32_t tile = first + d * kWarps;
-                if (tile < slice.tiles) {
+                if (tile < slice.end_tile) {
                     uint32_t address[kEights];
                     #pragma unroll
                     for (int e = 0; e < kEights; ++e) address[e] = x_address[e] + tile * args.m * 128;
-                    multiply_tile<T, kScales, kHalves, kEights>(totals, ahead[d], args, table, unit, slice.first_tile + tile,
-                                                                address, sums + tile * kHalves * (8 * kEights));
+                    const float *tile_sums = sums + tile * kHalves * (8 * kEights);
+                    multiply_tile<T, kScales, kHalves, kEights>(totals, ahead[d], args, table, unit, tile, address, tile_sums);
                 }
                 load(d, next + d * kWarps);
             }

@@ -33,6 +33,12 @@ __device__ __forceinline__ void cp_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// `value`, of which the compiler knows nothing: what is computed from it is computed here, and holds no registers before.
+__device__ __forceinline__ uint32_t used_here(uint32_t value) {
+    asm volatile("" : "+r"(value));
+    return value;
+}
+
 // 4 bytes of shared memory that nobody writes meanwhile, so that the load may move.
 __device__ __forceinline__ uint32_t load_shared_4(uint32_t from) {
     uint32_t value;

@@ -10,7 +10,6 @@ use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::blocks;
 use crate::cuda::ops::gemm_dense::aligned;
 use crate::cuda::ops::is_aligned;
-use crate::cuda::ops::w4::MAX_MAGIC_K;
 use crate::cuda::ops::w4::W4;
 use crate::error::Error;
 use crate::error::Result;
@@ -60,29 +59,12 @@ pub fn rule(w: &W4, m: usize, dtype: Dtype) -> Option<String> {
     if m > MAX_M {
         return Some(format!("M = {m} must be at most {MAX_M}"));
     }
-    rule_of_weights(w)
+    w.fragment_rule()
 }
 
 /// Bytes of scratch memory, 256-byte aligned, that [`GemvW4::enqueue`] needs for `m` rows on such a device.
 pub fn scratch_bytes(limits: &Limits, w: &W4, m: usize) -> usize {
     if m == 0 { 0 } else { plan(limits, &Size::new(w, m)).partial_bytes(w, m) }
-}
-
-/// Why matrix instructions cannot be fed from `w`.
-pub(super) fn rule_of_weights(w: &W4) -> Option<String> {
-    let (shape, format) = (w.shape(), w.format());
-    if let ScaleOrder::Flat { group_len, .. } = w.order() {
-        return Some(format!(
-            "groups of {group_len} must be 32 or a multiple of 64 and must not run across the rows of {shape}"
-        ));
-    }
-    if shape.k() > MAX_MAGIC_K {
-        return Some(format!("K = {} must be at most {MAX_MAGIC_K}", shape.k()));
-    }
-    if w.is_nested() && u32::try_from(format.num_scales(shape)).is_err() {
-        return Some(format!("{} double-quantized scales must be fewer than 2^32", format.num_scales(shape)));
-    }
-    None
 }
 
 impl GemvW4<'_> {
@@ -294,6 +276,7 @@ fn plan(limits: &Limits, size: &Size) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cuda::ops::w4::MAX_MAGIC_K;
 
     /// Capability, multiprocessors, opt-in shared memory in KB.
     const DEVICES: &[(u32, u32, u32)] = &[(80, 108, 163), (86, 84, 99), (89, 128, 99), (90, 132, 227), (120, 170, 99)];

@@ -11,6 +11,7 @@ use crate::formats::Scales;
 use crate::layout::mma_w4;
 use crate::layout::mma_w4::ScaleOrder;
 use crate::layout::mma_w4::TILE_COLS;
+use crate::layout::mma_w4::TILE_ROWS;
 use crate::layout::mma_w4::Tiles;
 use crate::shape::MatShape;
 
@@ -100,6 +101,25 @@ impl W4 {
     /// Whether each scale has a zero point beside it.
     pub fn has_zeros(&self) -> bool {
         self.zeros.is_some()
+    }
+
+    /// Why matrix instructions cannot be fed from it; `None` when they can.
+    pub fn fragment_rule(&self) -> Option<String> {
+        let shape = self.shape;
+        let groups = match self.order {
+            ScaleOrder::Tiled { groups, .. } => groups,
+            ScaleOrder::Flat { group_len, .. } => {
+                return Some(format!(
+                    "groups of {group_len} must be 32 or a multiple of 64 and must not run across the rows of {shape}"
+                ));
+            }
+        };
+        if shape.k() > MAX_MAGIC_K {
+            return Some(format!("K = {} must be at most {MAX_MAGIC_K}", shape.k()));
+        }
+        let num_scales = self.tiles.row_tiles() * groups * TILE_ROWS;
+        let rule = || format!("{num_scales} scales, those of padding included, must be fewer than 2^32");
+        u32::try_from(num_scales).is_err().then(rule)
     }
 
     /// Bytes of device memory.
