@@ -15,6 +15,8 @@ mod convert_failures;
 mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
+mod counts;
+#[cfg(feature = "cuda")]
 mod cuda_dequant_int8;
 #[cfg(feature = "cuda")]
 mod cuda_dequant_w4;
@@ -43,6 +45,8 @@ mod kernel_text;
 #[cfg(feature = "cuda")]
 mod kernels_static;
 mod layers;
+#[cfg(feature = "cuda")]
+mod promises;
 #[cfg(feature = "cuda")]
 mod simulator;
 mod support;

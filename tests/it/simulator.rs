@@ -27,6 +27,8 @@ use ptx_sim::Memory;
 use ptx_sim::Module;
 
 use crate::built::PTX;
+use crate::promises::PROMISES;
+use crate::promises::Promise;
 
 /// The devices that are simulated: capability, multiprocessors, shared memory a block and a multiprocessor, threads a
 /// multiprocessor, L2 (CUDA programming guide, technical specifications; A100, A40, L40S, H200, RTX PRO 6000).
@@ -192,6 +194,11 @@ impl Driver for Simulator {
         if !report.findings.is_empty() {
             let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
             return Err(Self::failed(launch, format!("\n  {}", findings.join("\n  "))));
+        }
+        if let Some(complaint) =
+            Promise::of(PROMISES, kernel.symbol).and_then(|promise| promise.complaint(&report.counts))
+        {
+            return Err(Self::failed(launch, complaint));
         }
         let mut tally = self.tally.0.lock().unwrap();
         let executed = tally.entry(kernel.symbol).or_default();
