@@ -47,7 +47,7 @@ impl Product<'_> {
     /// [`Error::Unsupported`] when format, shape or type do not have the strategy; the driver's.
     pub fn enqueue(&self, strategy: Strategy) -> Result<()> {
         match strategy {
-            Strategy::Auto => self.auto(),
+            Strategy::Auto => self.enqueue(self.choice()),
             Strategy::Gemv => Err(self.unsupported(strategy, "there is no such kernel".into())),
             Strategy::Fused => match self.fused_rule() {
                 None => self.fused(),
@@ -57,8 +57,9 @@ impl Product<'_> {
         }
     }
 
-    fn auto(&self) -> Result<()> {
-        if self.fused_rule().is_none() { self.fused() } else { self.dequantize_then_multiply() }
+    /// What [`Strategy::Auto`] is.
+    pub fn choice(&self) -> Strategy {
+        if self.fused_rule().is_none() { Strategy::Fused } else { Strategy::DequantizeThenMultiply }
     }
 
     fn unsupported(&self, strategy: Strategy, rule: String) -> Error {
