@@ -200,6 +200,17 @@ impl Prepared {
         }
     }
 
+    /// The strategy that [`Strategy::Auto`] is for M rows of x of `dtype`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn choice(&self, m: usize, dtype: Dtype) -> Result<Strategy> {
+        match &self.backend {
+            Backend::Cpu { weights, .. } => Ok(cpu::choice(weights, m, dtype)),
+            Backend::Cuda { weights, .. } => weights.choice(m, dtype),
+        }
+    }
+
     /// The weights as they are multiplied, [N, K], on its device.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Tests of the public API: one executable, a module per subject.
 
 mod architecture;
+#[cfg(feature = "cli")]
+mod bench;
 #[cfg(feature = "cuda")]
 mod built;
 mod checkpoint_bnb;
