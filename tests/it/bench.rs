@@ -21,7 +21,8 @@ use lowbit::values::Values;
 use serde_json::Value;
 
 fn bench(args: &[&str]) -> Output {
-    let args = [&["bench", "--device", "cpu", "--min-time", "0"], args].concat();
+    let device: &[&str] = if args.contains(&"--device") { &[] } else { &["--device", "cpu"] };
+    let args = [&["bench", "--min-time", "0"], device, args].concat();
     Command::new(env!("CARGO_BIN_EXE_lowbit")).args(args).output().unwrap()
 }
 
@@ -60,10 +61,10 @@ fn what_cannot_be_meant_is_refused() {
 
 #[test]
 fn one_line_a_row_with_numbers_that_belong_together() {
-    let args = ["--shape", "64x96", "--batch", "1,3", "--samples", "3", "--format", "nf4,int8"];
+    let args = ["--shape", "64x128", "--batch", "1,3", "--samples", "3", "--format", "nf4,int8"];
     let rows = rows(&args);
     let named = |row: &Value| format!("{} {} {}", row["m"], row["format"], row["strategy"]).replace('"', "");
-    // INT8 rows are streamed as integers too, since their activations are rounded.
+    // The rows of INT8 are streamed too: their activations are rounded.
     let expected: Vec<String> = ["1", "3"]
         .iter()
         .flat_map(|m| {
@@ -89,18 +90,18 @@ fn check_row(row: &Value) {
     let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} of {row}"));
     let [median, min, max] = ["median", "min", "max"].map(|key| row["seconds"][key].as_f64().unwrap());
     assert!(0.0 < min && min <= median && median <= max, "{row}");
-    assert_eq!((row["n"].as_u64(), row["k"].as_u64(), row["samples"].as_u64()), (Some(64), Some(96), Some(3)));
+    assert_eq!((row["n"].as_u64(), row["k"].as_u64(), row["samples"].as_u64()), (Some(64), Some(128), Some(3)));
     let m = row["m"].as_u64().unwrap();
-    assert_eq!(number("operations"), (2 * m * 64 * 96) as f64);
+    assert_eq!(number("operations"), (2 * m * 64 * 128) as f64);
     // Codes, and a scale of 4 bytes for each block of 64 or row.
     let weight_bytes = match row["format"].as_str().unwrap() {
-        "f32" => 64 * 96 * 4,
-        "nf4" => 64 * 96 / 2 + 64 * 96 / 64 * 4,
-        "int8" => 64 * 96 + 64 * 4,
+        "f32" => 64 * 128 * 4,
+        "nf4" => 64 * 128 / 2 + 64 * 128 / 64 * 4,
+        "int8" => 64 * 128 + 64 * 4,
         other => panic!("{other}"),
     };
     assert_eq!(row["weight_bytes"].as_u64(), Some(weight_bytes), "{row}");
-    assert_eq!(row["bytes"].as_u64(), Some(weight_bytes + 4 * m * (64 + 96)));
+    assert_eq!(row["bytes"].as_u64(), Some(weight_bytes + 4 * m * (64 + 128)));
     let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 1e-9;
     assert!(near(number("bytes_per_second"), number("bytes") / median));
     assert!(near(number("operations_per_second"), number("operations") / median));
@@ -115,7 +116,7 @@ fn check_row(row: &Value) {
     }
     // Matrices so small are in the cache however many take turns.
     assert_eq!((row["weight_copies"].as_u64(), row["weights_from_memory"].as_bool()), (Some(256), Some(false)));
-    assert!(row["command"].as_str().unwrap().starts_with("lowbit bench --device cpu"));
+    assert!(row["command"].as_str().unwrap().starts_with("lowbit bench --min-time 0 --device cpu"));
     assert!(row["device"].as_str().unwrap().starts_with("CPU"));
 }
 
@@ -177,9 +178,9 @@ fn check_xml(text: &str) {
 
 #[test]
 fn text_is_a_table_a_shape() {
-    let output = bench(&["--shape", "16x32,8x32", "--batch", "1", "--samples", "1", "--format", "nf4"]);
+    let output = bench(&["--shape", "16x64,8x64", "--batch", "1", "--samples", "1", "--format", "nf4"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("ceilings: read ") && text.contains("N 16 x K 32") && text.contains("N 8 x K 32"), "{text}");
+    assert!(text.contains("ceilings: read ") && text.contains("N 16 x K 64") && text.contains("N 8 x K 64"), "{text}");
     assert_eq!(text.matches("auto (gemv)").count(), 2, "{text}");
 }
 
