@@ -139,7 +139,7 @@ enum Backend {
     Cuda { device: Device, weights: cuda::Prepared },
 }
 
-/// Makes `matrix` and `bias` [N] ready to be multiplied on `device`.
+/// Makes `matrix` and `bias` \[N\] ready to be multiplied on `device`.
 ///
 /// # Errors
 /// [`Error::Length`] when `bias` does not have N elements; [`Error::Unsupported`] when the device cannot multiply this format

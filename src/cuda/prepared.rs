@@ -61,7 +61,7 @@ impl Weights {
 }
 
 impl Prepared {
-    /// Copies `matrix` and `bias` [N] to `device`.
+    /// Copies `matrix` and `bias` \[N\] to `device`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the format cannot be multiplied with these activations; out of memory.

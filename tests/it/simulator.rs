@@ -58,6 +58,8 @@ impl Tally {
     }
 }
 
+type Modules = HashMap<(&'static str, &'static str), Arc<Module>>;
+
 /// A simulated stream of a simulated device.
 pub struct Simulator {
     limits: Limits,
@@ -99,7 +101,8 @@ impl Simulator {
 
     /// The PTX of a kernel family that a device of this capability would run.
     fn module(&self, kernel: &'static Kernel) -> Result<Arc<Module>> {
-        static MODULES: OnceLock<Mutex<HashMap<(&str, &str), Arc<Module>>>> = OnceLock::new();
+        /// Parsed once in a process, by kernel family and architecture.
+        static MODULES: OnceLock<Mutex<Modules>> = OnceLock::new();
         let value = |arch: &str| arch.trim_end_matches('a').parse::<u32>().expect("an architecture is a number");
         let fits = |arch: &str| {
             let compiled = value(arch);
