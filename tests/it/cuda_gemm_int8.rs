@@ -72,7 +72,7 @@ impl Case {
         let codes = (0..m * k).map(|_| code(&mut random)).collect();
         let absmax = (0..m).map(|_| random.uniform().abs() / 16.0).collect();
         let mut values = |count: usize| (0..count).map(|_| 8.0 * random.uniform()).collect::<Vec<f32>>();
-        let bias = (seed % 2 == 0).then(|| values(n));
+        let bias = seed.is_multiple_of(2).then(|| values(n));
         let outliers = outliers.map(|count| {
             let (x, w) = (values(m * count), values(n * count));
             (count, OwnedValues::from_f32(dtype, &x), OwnedValues::from_f32(dtype, &w))
