@@ -1,5 +1,5 @@
 # The habits of this project. Each target is one obvious command.
-.PHONY: demo test tools lint args kernels gpu-bundle bench
+.PHONY: demo test tools lint args kernels counts gpu-bundle bench
 
 # The main job, on the small real model in tests/data: needs Rust and nothing else, and runs on the CPU.
 demo: export LOWBIT_KERNELS ?= skip
@@ -38,6 +38,13 @@ kernels:
 	scripts/cuda-toolkit
 	rm -rf target/kernels
 	LOWBIT_KERNELS=require LOWBIT_WRITE_KERNELS=target/kernels cargo check --lib
+
+# What each kernel executes and moves, counted by the simulator: no time is derived from it.
+counts:
+	scripts/cuda-toolkit
+	mkdir -p benches/record/simulator
+	LOWBIT_KERNELS=require LOWBIT_WRITE_COUNTS=$(CURDIR)/benches/record/simulator/counts.txt \
+		cargo test --features cuda,cli --test it -- counts::
 
 # target/gpu-bundle, to be copied to a machine with a GPU: `./run.sh RESULTS` there.
 gpu-bundle:

@@ -83,6 +83,20 @@ pub enum Error {
         /// The rule, with what to do instead.
         rule: String,
     },
+    /// A benchmark's check found a product that rounding does not explain.
+    #[error("y[{row}, {column}] = {found}, expected {expected} within {bound:e}: the product is wrong")]
+    WrongProduct {
+        /// The row of y.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// What was computed.
+        found: f64,
+        /// What is right.
+        expected: f64,
+        /// How far from that rounding may lead.
+        bound: f64,
+    },
     /// Two things of one call are on different devices.
     #[error("{what} is on {found}, expected on {expected}: copy it with to(&device)")]
     WrongDevice {

@@ -23,6 +23,7 @@
 //! | [`layout`] | the orders in which GPU kernels want the codes |
 //! | [`quantize`] | how much was lost: [`quantize::distortion`] |
 //! | [`ops`] | the choice of backend: quantize, dequantize, prepare, matmul |
+//! | `bench` | strategies timed side by side (feature `cli`) |
 //! | [`cpu`] | the CPU backend: instruction sets and kernels |
 //! | [`cuda`] | the CUDA backend: devices, plans and launches; the kernels are in the folder `cuda/` |
 //! | [`mod@reference`] | the slow, plain definitions that every kernel is tested against |
@@ -34,6 +35,8 @@
 //!
 //! y\[M,N\] = x\[M,K\] · W\[N,K\]ᵀ + b\[N\] throughout: M tokens, N out-features, K in-features.
 
+#[cfg(feature = "cli")]
+pub mod bench;
 pub mod checkpoint;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -139,7 +139,7 @@ enum Backend {
     Cuda { device: Device, weights: cuda::Prepared },
 }
 
-/// Makes `matrix` and `bias` [N] ready to be multiplied on `device`.
+/// Makes `matrix` and `bias` \[N\] ready to be multiplied on `device`.
 ///
 /// # Errors
 /// [`Error::Length`] when `bias` does not have N elements; [`Error::Unsupported`] when the device cannot multiply this format
@@ -197,6 +197,17 @@ impl Prepared {
                 weights.memory_bytes() + bias.as_ref().map_or(0, |bias| 4 * bias.len())
             }
             Backend::Cuda { weights, .. } => weights.memory_bytes(),
+        }
+    }
+
+    /// The strategy that [`Strategy::Auto`] is for M rows of x of `dtype`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn choice(&self, m: usize, dtype: Dtype) -> Result<Strategy> {
+        match &self.backend {
+            Backend::Cpu { weights, .. } => Ok(cpu::choice(weights, m, dtype)),
+            Backend::Cuda { weights, .. } => weights.choice(m, dtype),
         }
     }
 

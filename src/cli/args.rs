@@ -8,6 +8,7 @@ use clap::Subcommand;
 use clap::ValueEnum;
 use regex::Regex;
 
+use super::bench::BenchArgs;
 use crate::formats::AffineInt8;
 use crate::formats::Dynamic8;
 use crate::formats::Fp4;
@@ -47,6 +48,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Quantize in memory to several formats and compare size, error and time
     Compare(CompareArgs),
+    /// Time strategies side by side: dense, low-bit, dequantize-then-multiply
+    Bench(BenchArgs),
     /// Show what this machine can compute with
     Devices,
 }
@@ -230,7 +233,7 @@ impl FormatArgs {
     }
 }
 
-/// The formats `compare` knows by one name each; all of them are its default.
+/// The formats that `compare` and `bench` know by one name each; all of them are the default of `compare`.
 pub fn presets() -> Vec<(&'static str, Recipe)> {
     let g32 = Granularity::PerGroup(GroupSize::G32);
     vec![
@@ -251,7 +254,8 @@ pub fn presets() -> Vec<(&'static str, Recipe)> {
     ]
 }
 
-fn preset(name: &str) -> Result<(&'static str, Recipe), String> {
+/// One of [`presets`] by its name.
+pub fn preset(name: &str) -> Result<(&'static str, Recipe), String> {
     let all = presets();
     match all.iter().find(|(known, _)| *known == name) {
         Some(found) => Ok(*found),

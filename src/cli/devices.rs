@@ -137,12 +137,12 @@ fn toolkit(inventory: &Inventory) -> String {
 }
 
 /// 1000 × major + 10 × minor as people write it.
-fn cuda_version(number: u32) -> String {
+pub fn cuda_version(number: u32) -> String {
     format!("{}.{}", number / 1000, number % 1000 / 10)
 }
 
 /// 10000 × major + 100 × minor + patch as people write it.
-fn dense_version(number: usize) -> String {
+pub fn dense_version(number: usize) -> String {
     format!("{}.{}.{}", number / 10_000, number / 100 % 100, number % 100)
 }
 

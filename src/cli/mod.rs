@@ -3,6 +3,7 @@
 //! Exit code 0, 1 after an error (one line `error: ...` on stderr), 2 for a command line that cannot be meant.
 
 mod args;
+mod bench;
 mod compare;
 mod convert;
 mod devices;
@@ -82,6 +83,7 @@ fn command(cli: &Cli) -> Result<(), Failure> {
         Command::Dequantize(args) => convert::dequantize(args, cli.json),
         Command::Inspect(args) => inspect::inspect(args, cli.json),
         Command::Compare(args) => compare::compare(args, cli.json),
+        Command::Bench(args) => bench::bench(args, cli.json),
         Command::Devices => devices::devices(cli.json),
     }
 }

@@ -11,7 +11,7 @@ use crate::convert::Progress;
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Shows [`Progress`] on stderr, if that is a terminal.
+/// Shows how far work is on stderr, if that is a terminal.
 pub struct Bar {
     begin: Instant,
     bar: ProgressBar,
@@ -19,9 +19,18 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// Shows nothing yet.
+    /// For bytes; shows nothing yet.
     pub fn new() -> Self {
-        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}");
+        Self::with("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {msg}")
+    }
+
+    /// For steps; shows nothing yet.
+    pub fn of_steps() -> Self {
+        Self::with("{bar:30} {pos}/{len} eta {eta} {msg}")
+    }
+
+    fn with(template: &str) -> Self {
+        let style = ProgressStyle::with_template(template);
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         // Counts from the beginning, so that the rate is right when it is shown.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style);
@@ -30,13 +39,25 @@ impl Bar {
 
     /// Shows how far the work is, once it has taken long enough.
     pub fn show(&mut self, progress: Progress<'_>) {
-        self.bar.set_length(progress.total_bytes);
-        self.bar.set_position(progress.done_bytes);
-        self.bar.set_message(progress.tensor.to_string());
+        self.step(progress.done_bytes, progress.total_bytes, progress.tensor.to_string());
+    }
+
+    /// Shows that `done` of `total` are done and what is next, once it has taken long enough.
+    pub fn step(&mut self, done: u64, total: u64, next: String) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        self.bar.set_message(next);
         if self.hidden && self.begin.elapsed() >= PATIENCE {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.hidden = false;
         }
+    }
+}
+
+impl Bar {
+    /// Prints something without the bar in its way.
+    pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
     }
 }
 

@@ -124,7 +124,7 @@ pub fn matmul(
         return Ok(());
     }
     let strategy = match strategy {
-        Strategy::Auto => plan(&prepared.matrix, prepared.activations, m, x.dtype()),
+        Strategy::Auto => choice(prepared, m, x.dtype()),
         Strategy::Gemv => {
             check_gemv(isa, &prepared.matrix, prepared.activations, m)?;
             strategy
@@ -149,6 +149,11 @@ fn check_lengths(shape: MatShape, x: Values<'_>, bias: Option<&[f32]>, y: &Value
     check("y", m * shape.n(), y.len(), format!("M = {m} rows of N = {}", shape.n()))?;
     check("bias", shape.n(), bias.map_or(shape.n(), <[f32]>::len), format!("N = {}", shape.n()))?;
     Ok(m)
+}
+
+/// What [`Strategy::Auto`] is for M rows of x of type `x`.
+pub fn choice(prepared: &Prepared, m: usize, x: Dtype) -> Strategy {
+    plan(&prepared.matrix, prepared.activations, m, x)
 }
 
 /// The fastest strategy: never one that [`matmul`] refuses.

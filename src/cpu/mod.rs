@@ -1,6 +1,8 @@
 //! The CPU backend: [`Isa`] says which CPU, `arch` holds the intrinsics, `kernels` the algorithms.
 
 mod arch;
+#[cfg(feature = "cli")]
+mod dense;
 mod isa;
 mod kernels;
 mod matmul;
@@ -11,6 +13,8 @@ mod simd;
 #[cfg(test)]
 mod simd_tests;
 
+#[cfg(feature = "cli")]
+pub use dense::dense_f32;
 pub use isa::Isa;
 pub use kernels::ceiling;
 pub use kernels::dequantize::dequantize_into;
@@ -21,5 +25,6 @@ pub use kernels::quantize_rows::RowScales;
 pub use kernels::quantize_rows::quantize_rows;
 pub use matmul::GEMV_MAX_ROWS;
 pub use matmul::Prepared;
+pub use matmul::choice;
 pub use matmul::matmul;
 pub use matmul::prepare;

@@ -122,11 +122,28 @@ impl DeviceBuffer {
     /// As [`DeviceBuffer::new`].
     pub fn duplicate(&self) -> Result<Self> {
         let copy = Self::new(self.device(), self.bytes())?;
-        if self.bytes() > 0 {
-            // SAFETY: both ranges are whole buffers, and `copy` is fresh.
-            unsafe { self.device().driver().copy(self.ptr(), copy.ptr(), self.bytes())? };
-        }
+        copy.copy_from(self)?;
         Ok(copy)
+    }
+
+    /// Copies all of `from`, a buffer of the same length on the same device, into this one.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when they are not equally long, [`Error::WrongDevice`]; the driver's.
+    pub(crate) fn copy_from(&self, from: &Self) -> Result<()> {
+        let (expected, found) = (self.bytes(), from.bytes());
+        if expected != found {
+            return Err(Error::Length { what: "device memory", expected, found, rule: "all of the buffer".into() });
+        }
+        if self.device() != from.device() {
+            let (expected, found) = (self.device().name().into(), from.device().name().into());
+            return Err(Error::WrongDevice { what: "buffer", expected, found });
+        }
+        if found > 0 && self.ptr() != from.ptr() {
+            // SAFETY: both ranges are whole buffers, and two buffers do not overlap.
+            unsafe { self.device().driver().copy(from.ptr(), self.ptr(), found)? };
+        }
+        Ok(())
     }
 
     /// Its address; 0 when it is empty.

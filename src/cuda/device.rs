@@ -80,12 +80,15 @@ impl CudaDevice {
         self.driver().synchronize()
     }
 
-    /// Milliseconds that `work` takes on the device, by events around what it enqueues; `None` on a simulator.
+    /// Milliseconds that `work` takes on the device, `samples` times; empty on a simulator.
+    ///
+    /// `work` is called twice: as it is, so that scratch memory has grown, and to capture a CUDA graph from what it enqueues,
+    /// which is replayed between events. What it enqueues must be the same each time.
     ///
     /// # Errors
     /// Those of `work` and the driver's.
-    pub fn time(&self, mut work: impl FnMut() -> Result<()>) -> Result<Option<f32>> {
-        self.driver().time(&mut work)
+    pub fn time(&self, mut work: impl FnMut() -> Result<()>, samples: usize) -> Result<Vec<f32>> {
+        self.driver().time(&mut work, samples)
     }
 
     /// Regions of scratch memory of so many bytes, for what is enqueued while the lease lives.

@@ -164,9 +164,12 @@ pub trait Driver: Any + fmt::Debug + Send + Sync {
     /// The driver's, also those of that work.
     fn synchronize(&self) -> Result<()>;
 
-    /// Milliseconds that `work` takes on the device, by events around what it enqueues. `None` where time means nothing.
+    /// Milliseconds that `work` takes on the device, `samples` times. Empty where time means nothing.
+    ///
+    /// `work` is called twice: as it is, and while a CUDA graph is captured from what it enqueues. The graph is replayed, once
+    /// untimed, then with events around each replay.
     ///
     /// # Errors
     /// Those of `work` and the driver's.
-    fn time(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<f32>>;
+    fn time(&self, work: &mut dyn FnMut() -> Result<()>, samples: usize) -> Result<Vec<f32>>;
 }

@@ -49,7 +49,7 @@ impl Product<'_> {
     /// [`Error::Unsupported`] when format, shape or type do not have the strategy; the driver's.
     pub fn enqueue(&self, strategy: Strategy) -> Result<()> {
         match strategy {
-            Strategy::Auto => self.auto(),
+            Strategy::Auto => self.enqueue(self.choice()),
             Strategy::Gemv => match self.gemv_rule() {
                 None => self.gemv(),
                 Some(rule) => Err(self.unsupported(strategy, rule)),
@@ -62,13 +62,14 @@ impl Product<'_> {
         }
     }
 
-    fn auto(&self) -> Result<()> {
+    /// What [`Strategy::Auto`] is.
+    pub fn choice(&self) -> Strategy {
         if self.gemv_rule().is_none() {
-            self.gemv()
+            Strategy::Gemv
         } else if self.fused_rule().is_none() {
-            self.fused()
+            Strategy::Fused
         } else {
-            self.dequantize_then_multiply()
+            Strategy::DequantizeThenMultiply
         }
     }
 

@@ -4,6 +4,8 @@
 //! Kernels are CUDA C++ in `cuda/`, one file per family, compiled by `build.rs` where there is nvcc. Everything here but the
 //! cudarc implementation of [`Driver`] exists without the feature `cuda`, so that types mean the same in every build.
 
+// Its comments are those of a C header, where brackets are no links.
+#[allow(rustdoc::broken_intra_doc_links)]
 #[doc(hidden)]
 pub mod args;
 mod buffer;

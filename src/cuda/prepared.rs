@@ -61,7 +61,7 @@ impl Weights {
 }
 
 impl Prepared {
-    /// Copies `matrix` and `bias` [N] to `device`.
+    /// Copies `matrix` and `bias` \[N\] to `device`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] when the format cannot be multiplied with these activations; out of memory.
@@ -126,17 +126,29 @@ impl Prepared {
             });
         }
         let m = x.bytes() / (self.matrix.shape().k() * dtype.size_bytes());
-        let product = Product {
+        if m == 0 { Ok(()) } else { self.product(x.region(), y.region(), m, dtype).enqueue(strategy) }
+    }
+
+    /// What [`Strategy::Auto`] is for M rows of x of `dtype`.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn choice(&self, m: usize, dtype: Dtype) -> Result<Strategy> {
+        let nothing = DeviceBuffer::new(&self.device, 0)?;
+        Ok(self.product(nothing.region(), nothing.region(), m, dtype).choice())
+    }
+
+    fn product<'a>(&'a self, x: Region<'a>, y: Region<'a>, m: usize, dtype: Dtype) -> Product<'a> {
+        Product {
             device: &self.device,
             matrix: &self.matrix,
             weights: &self.weights,
             activations: self.activations,
-            x: x.region(),
+            x,
             bias: self.bias.as_ref().map(DeviceBuffer::region),
-            y: y.region(),
+            y,
             m,
             dtype,
-        };
-        if m == 0 { Ok(()) } else { product.enqueue(strategy) }
+        }
     }
 }

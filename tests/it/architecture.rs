@@ -26,7 +26,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("functional", &["ops", "device", "formats"]),
     ("layers", &["checkpoint", "ops", "tensor", "device", "formats"]),
     ("convert", &["checkpoint", "ops", "quantize", "device", "formats"]),
-    ("cli", &["layers", "convert", "checkpoint", "quantize", "ops", "tensor", "device", "formats", "cpu", "cuda"]),
+    ("bench", &["ops", "reference", "tensor", "device", "cpu", "cuda", "formats"]),
+    (
+        "cli",
+        &["bench", "layers", "convert", "checkpoint", "quantize", "ops", "tensor", "device", "formats", "cpu", "cuda"],
+    ),
 ];
 
 /// Modules whose files may hold unsafe code.

@@ -72,7 +72,7 @@ impl Case {
         let codes = (0..m * k).map(|_| code(&mut random)).collect();
         let absmax = (0..m).map(|_| random.uniform().abs() / 16.0).collect();
         let mut values = |count: usize| (0..count).map(|_| 8.0 * random.uniform()).collect::<Vec<f32>>();
-        let bias = (seed % 2 == 0).then(|| values(n));
+        let bias = seed.is_multiple_of(2).then(|| values(n));
         let outliers = outliers.map(|count| {
             let (x, w) = (values(m * count), values(n * count));
             (count, OwnedValues::from_f32(dtype, &x), OwnedValues::from_f32(dtype, &w))
@@ -143,6 +143,8 @@ impl Case {
     fn check(&self, device: &Device) {
         let ProductSize { n, .. } = self.size();
         let found = self.run(device);
+        let floats = |values: &OwnedValues| values.as_values().to_f32();
+        let outliers = self.outliers.as_ref().map(|(count, x, w)| (*count, floats(x), floats(w)));
         let bits = |values: &OwnedValues, i: usize| [values.as_bytes()[2 * i], values.as_bytes()[2 * i + 1]];
         for i in 0..self.m * n {
             let (row, column) = (i / n, i % n);
@@ -152,18 +154,17 @@ impl Case {
                 let (size, format, value) = (self.size(), self.matrix.format(), found.as_values().get(i));
                 format!("{size:?} {format} {} on {device:?}: y[{row}, {column}] = {value}", self.dtype)
             };
-            let Some((count, x, w)) = self.outliers.as_ref().filter(|outliers| outliers.0 > 0) else {
+            let Some((count, x, w)) = outliers.as_ref().filter(|outliers| outliers.0 > 0) else {
                 let expected = OwnedValues::from_f32(self.dtype, &[scaled + bias]);
                 let value = expected.as_values().get(0);
                 assert_eq!(bits(&found, i), bits(&expected, 0), "{}, expected {value}", case());
                 continue;
             };
-            let part = |values: &OwnedValues, row: usize| values.as_values().to_f32()[row * count..][..*count].to_vec();
-            let (x, w) = (part(x, row), part(w, column));
-            let outliers: f64 = x.iter().zip(&w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
-            let exact = f64::from(scaled) + outliers + f64::from(bias);
+            let (x, w) = (&x[row * count..][..*count], &w[column * count..][..*count]);
+            let product: f64 = x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
+            let exact = f64::from(scaled) + product + f64::from(bias);
             // The scaled sum stands where the bias does: it is in the sum from the beginning.
-            let bound = tolerance::mma_bound(&x, &w, bias.abs() + scaled.abs(), exact, self.dtype);
+            let bound = tolerance::mma_bound(x, w, bias.abs() + scaled.abs(), exact, self.dtype);
             let error = (f64::from(found.as_values().get(i)) - exact).abs();
             assert!(error <= bound, "{}, exactly {exact}, off by {error}, bound {bound}", case());
         }

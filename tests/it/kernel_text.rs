@@ -88,6 +88,32 @@ pub fn instructions(disassembly: &str) -> Vec<(String, Vec<&str>)> {
     functions
 }
 
+/// The instructions of the shortest loop of `function` that has as many matrix instructions as any: its main loop.
+pub fn main_loop<'a>(disassembly: &'a str, function: &str) -> Vec<&'a str> {
+    let is_matrix = |i: &&str| ["HMMA", "IMMA", "HGMMA", "IGMMA"].contains(&i.split('.').next().unwrap_or_default());
+    let begin = format!(".text.{function}:");
+    let lines = disassembly.lines().skip_while(|line| *line != begin).skip(1).take_while(|l| !l.starts_with(".text."));
+    let (mut labels, mut code): (Vec<(&str, usize)>, Vec<&str>) = (Vec::new(), Vec::new());
+    let mut best: &[&str] = &[];
+    let mut loops = Vec::new();
+    for line in lines {
+        if let Some(label) = line.trim().strip_suffix(':') {
+            labels.push((label, code.len()));
+        } else if let Some((_, text)) = line.split_once("*/") {
+            code.extend(text.split([' ', '\t', ';']).find(|word| !word.is_empty() && !word.starts_with('@')));
+            let target = text.split_once("`(").and_then(|(_, rest)| rest.split(')').next());
+            loops.extend(labels.iter().find(|(label, _)| Some(*label) == target).map(|(_, at)| *at..code.len()));
+        }
+    }
+    for range in loops {
+        let (body, matrix) = (&code[range], |list: &[&str]| list.iter().filter(|i| is_matrix(i)).count());
+        if matrix(body) > matrix(best) || matrix(body) == matrix(best) && body.len() < best.len() {
+            best = body;
+        }
+    }
+    best.to_vec()
+}
+
 /// Instructions that use local memory.
 pub fn local_memory<'a>(instructions: &[&'a str]) -> Vec<&'a str> {
     instructions.iter().copied().filter(|i| ["LDL", "STL"].contains(&i.split('.').next().unwrap_or_default())).collect()

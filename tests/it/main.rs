@@ -1,6 +1,8 @@
 //! Tests of the public API: one executable, a module per subject.
 
 mod architecture;
+#[cfg(feature = "cli")]
+mod bench;
 #[cfg(feature = "cuda")]
 mod built;
 mod checkpoint_bnb;
@@ -14,6 +16,8 @@ mod convert;
 mod convert_failures;
 mod convert_models;
 mod converting;
+#[cfg(feature = "cuda")]
+mod counts;
 #[cfg(feature = "cuda")]
 mod cuda_dequant_int8;
 #[cfg(feature = "cuda")]
@@ -43,6 +47,8 @@ mod kernel_text;
 #[cfg(feature = "cuda")]
 mod kernels_static;
 mod layers;
+#[cfg(feature = "cuda")]
+mod promises;
 #[cfg(feature = "cuda")]
 mod simulator;
 mod support;

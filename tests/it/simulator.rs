@@ -27,6 +27,8 @@ use ptx_sim::Memory;
 use ptx_sim::Module;
 
 use crate::built::PTX;
+use crate::promises::PROMISES;
+use crate::promises::Promise;
 
 /// The devices that are simulated: capability, multiprocessors, shared memory a block and a multiprocessor, threads a
 /// multiprocessor, L2 (CUDA programming guide, technical specifications; A100, A40, L40S, H200, RTX PRO 6000).
@@ -55,6 +57,8 @@ impl Tally {
         self.0.lock().unwrap().clone()
     }
 }
+
+type Modules = HashMap<(&'static str, &'static str), Arc<Module>>;
 
 /// A simulated stream of a simulated device.
 pub struct Simulator {
@@ -97,7 +101,8 @@ impl Simulator {
 
     /// The PTX of a kernel family that a device of this capability would run.
     fn module(&self, kernel: &'static Kernel) -> Result<Arc<Module>> {
-        static MODULES: OnceLock<Mutex<HashMap<(&str, &str), Arc<Module>>>> = OnceLock::new();
+        /// Parsed once in a process, by kernel family and architecture.
+        static MODULES: OnceLock<Mutex<Modules>> = OnceLock::new();
         let value = |arch: &str| arch.trim_end_matches('a').parse::<u32>().expect("an architecture is a number");
         let fits = |arch: &str| {
             let compiled = value(arch);
@@ -193,6 +198,11 @@ impl Driver for Simulator {
             let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
             return Err(Self::failed(launch, format!("\n  {}", findings.join("\n  "))));
         }
+        if let Some(complaint) =
+            Promise::of(PROMISES, kernel.symbol).and_then(|promise| promise.complaint(&report.counts))
+        {
+            return Err(Self::failed(launch, complaint));
+        }
         let mut tally = self.tally.0.lock().unwrap();
         let executed = tally.entry(kernel.symbol).or_default();
         executed.launches += 1;
@@ -216,7 +226,7 @@ impl Driver for Simulator {
         Ok(())
     }
 
-    fn time(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<f32>> {
-        work().map(|()| None)
+    fn time(&self, work: &mut dyn FnMut() -> Result<()>, _: usize) -> Result<Vec<f32>> {
+        work().map(|()| Vec::new())
     }
 }

@@ -103,9 +103,9 @@ pub fn leading_dimension(k: usize) -> usize {
 pub struct QuantizedRows<'a> {
     /// i8 [M, K]: 0 in columns with outliers.
     pub codes: Region<'a>,
-    /// f32 [M]: each row's largest magnitude, outliers not counted; NaN when the row has a NaN or infinity.
+    /// f32 \[M\]: each row's largest magnitude, outliers not counted; NaN when the row has a NaN or infinity.
     pub absmax: Region<'a>,
-    /// i32 [M]: the sum of each row's codes.
+    /// i32 \[M\]: the sum of each row's codes.
     pub sums: Region<'a>,
     /// What stays in floating point, when there is a threshold.
     pub outliers: Option<Outliers<'a>>,
@@ -117,9 +117,9 @@ pub struct QuantizedRows<'a> {
 /// valid, then zeros up to the next multiple of 16; nothing is written beyond.
 #[derive(Clone, Copy, Debug)]
 pub struct Outliers<'a> {
-    /// u8 [K]: 1 for a column with outliers, 0 otherwise.
+    /// u8 \[K\]: 1 for a column with outliers, 0 otherwise.
     pub flags: Region<'a>,
-    /// u32 [K], the first `count` valid: the columns, ascending.
+    /// u32 \[K\], the first `count` valid: the columns, ascending.
     pub columns: Region<'a>,
     /// u32: how many.
     pub count: Region<'a>,

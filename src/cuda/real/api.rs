@@ -10,13 +10,15 @@ use cudarc::driver::sys::CUdevice;
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::sys::CUevent;
 use cudarc::driver::sys::CUfunction;
+use cudarc::driver::sys::CUgraph;
+use cudarc::driver::sys::CUgraphExec;
 use cudarc::driver::sys::CUmodule;
 use cudarc::driver::sys::CUstream;
 
 use super::table::function_table;
 
 function_table! {
-    /// Functions of libcuda; all are in every driver since CUDA 11.2.
+    /// Functions of libcuda; all are in every driver since CUDA 11.4.
     pub struct Api {
         cuInit: fn(c_uint) -> c_int,
         cuDriverGetVersion: fn(*mut c_int) -> c_int,
@@ -47,6 +49,12 @@ function_table! {
         ) -> c_int,
         cuStreamIsCapturing: fn(CUstream, *mut c_int) -> c_int,
         cuStreamSynchronize: fn(CUstream) -> c_int,
+        cuStreamBeginCapture_v2: fn(CUstream, c_int) -> c_int,
+        cuStreamEndCapture: fn(CUstream, *mut CUgraph) -> c_int,
+        cuGraphInstantiateWithFlags: fn(*mut CUgraphExec, CUgraph, u64) -> c_int,
+        cuGraphLaunch: fn(CUgraphExec, CUstream) -> c_int,
+        cuGraphExecDestroy: fn(CUgraphExec) -> c_int,
+        cuGraphDestroy: fn(CUgraph) -> c_int,
         cuEventCreate: fn(*mut CUevent, c_uint) -> c_int,
         cuEventRecord: fn(CUevent, CUstream) -> c_int,
         cuEventSynchronize: fn(CUevent) -> c_int,

@@ -62,7 +62,7 @@ impl Fake {
 
     /// Everything is gone, and nothing was done that a real driver would not survive.
     fn nothing_is_left(&self) {
-        for name in ["violations", "allocations", "modules", "streams", "contexts", "events"] {
+        for name in ["violations", "allocations", "modules", "streams", "contexts", "events", "graphs"] {
             assert_eq!(self.seen(name), 0, "{name}");
         }
     }
@@ -70,6 +70,14 @@ impl Fake {
 
 fn device() -> CudaDevice {
     CudaDevice::from_driver(Arc::new(CudarcDriver::open(0, &IMAGES).unwrap()))
+}
+
+/// An error that says whether a graph is being captured.
+fn in_capture_or_not(device: &CudaDevice) -> Error {
+    match device.driver().is_capturing().unwrap() {
+        true => CudaError::InCapture { what: "the test" }.into(),
+        false => CudaError::NoDevice.into(),
+    }
 }
 
 fn cuda_error<T>(result: Result<T>) -> CudaError {
@@ -141,7 +149,7 @@ in_child!(a_capture_is_left_alone, child_capture, [[("FAKE_POOLS", "1")], [("FAK
     assert_eq!(cuda_error(DeviceBuffer::new(&device, 4)), in_capture("allocating device memory"));
     assert_eq!(cuda_error(device.synchronize()), in_capture("waiting for the device"));
     assert_eq!(cuda_error(used.download(&mut [0; 4])), in_capture("copying device memory to the host"));
-    assert_eq!(cuda_error(device.time(|| Ok(()))), in_capture("measuring time"));
+    assert_eq!(cuda_error(device.time(|| Ok(()), 1)), in_capture("measuring time"));
     // SAFETY: the buffer lives.
     let upload = unsafe { device.driver().upload(&[0; 4], used.ptr()) };
     assert_eq!(cuda_error(upload), in_capture("copying host memory to the device"));
@@ -170,7 +178,21 @@ in_child!(kernels_get_their_arguments, child_launch, [[("FAKE_COUNT", "2")]], |f
     buffer.download(&mut found).unwrap();
     assert_eq!((found[..63] == [9; 63], found[63]), (true, 0));
     assert_eq!((fake.seen("modules"), fake.seen("streams"), fake.seen("launches")), (1, 2, 2), "streams share images");
-    assert_eq!(devices[0].time(|| launch(&devices[0], &FILL, 0, &args)).unwrap(), Some(1.5));
+    let times = devices[0].time(|| launch(&devices[0], &FILL, 0, &args), 3).unwrap();
+    assert_eq!(
+        (times, fake.seen("launches")),
+        (vec![1.5; 3], 2 + 1 + 1 + 3),
+        "once plainly, once untimed, three times"
+    );
+    let failed = devices[0].time(|| Err(in_capture_or_not(&devices[0])), 3);
+    assert!(failed.is_err() && !devices[0].driver().is_capturing().unwrap());
+    let mut calls = 0;
+    let mut second_fails = || {
+        calls += 1;
+        if calls == 2 { Err(in_capture_or_not(&devices[0])) } else { Ok(()) }
+    };
+    assert_eq!(cuda_error(devices[0].time(&mut second_fails, 3)), CudaError::InCapture { what: "the test" });
+    assert!(!devices[0].driver().is_capturing().unwrap(), "a capture that fails is ended");
 
     let reason = match cuda_error(launch(&devices[0], &FILL, 232_448, &args)) {
         CudaError::Launch { kernel: "fill", grid: [2, 1, 1], threads: 128, shared_bytes: 232_448, reason } => reason,

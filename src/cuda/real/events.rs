@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 use cudarc::driver::CudaStream;
 use cudarc::driver::sys::CUevent;
 
+use crate::cuda::driver::Driver;
 use crate::error::CudaError;
 use crate::error::Result;
 
@@ -32,6 +33,18 @@ impl Event {
             Ok(event)
         }
     }
+
+    /// Waits for both.
+    fn milliseconds_after(&self, begin: &Self) -> Result<f32, CudaError> {
+        let mut milliseconds = 0.0;
+        // The second version of the function, which cudarc calls, came with CUDA 12.8; the first is in every driver.
+        // SAFETY: both events are recorded; writes one number.
+        unsafe {
+            call!(self.api, cuEventSynchronize(self.event))?;
+            call!(self.api, cuEventElapsedTime(&mut milliseconds, begin.event, self.event))?;
+        }
+        Ok(milliseconds)
+    }
 }
 
 impl Drop for Event {
@@ -42,20 +55,24 @@ impl Drop for Event {
 }
 
 impl CudarcDriver {
-    /// Milliseconds between two events around what `work` enqueues.
-    pub(super) fn time_work(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<f32> {
+    /// Milliseconds of each of `samples` replays of what `work` enqueues.
+    pub(super) fn time_work(&self, work: &mut dyn FnMut() -> Result<()>, samples: usize) -> Result<Vec<f32>> {
         self.enter("measuring time")?;
-        let begin = Event::record(self.found.api, &self.stream)?;
         work()?;
-        self.enter("measuring time")?;
-        let end = Event::record(self.found.api, &self.stream)?;
-        let mut milliseconds = 0.0;
-        // The second version of the function, which cudarc calls, came with CUDA 12.8; the first is in every driver.
-        // SAFETY: both events are recorded; writes one number.
-        unsafe {
-            call!(self.found.api, cuEventSynchronize(end.event))?;
-            call!(self.found.api, cuEventElapsedTime(&mut milliseconds, begin.event, end.event))?;
-        }
-        Ok(milliseconds)
+        let graph = self.capture(work)?;
+        // The first replay also copies the graph to the device.
+        graph.launch()?;
+        // All are enqueued before any is waited for, so that the host's calls are hidden behind the work.
+        let replays: Result<Vec<(Event, Event)>, CudaError> = (0..samples)
+            .map(|_| {
+                let begin = Event::record(self.found.api, &self.stream)?;
+                graph.launch()?;
+                Ok((begin, Event::record(self.found.api, &self.stream)?))
+            })
+            .collect();
+        // Also when an event fails: the graph goes after its last replay.
+        self.synchronize()?;
+        let replays = replays?;
+        Ok(replays.iter().map(|(begin, end)| end.milliseconds_after(begin)).collect::<Result<_, CudaError>>()?)
     }
 }

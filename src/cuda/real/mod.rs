@@ -12,6 +12,7 @@ mod dense;
 #[cfg(all(test, target_os = "linux"))]
 mod driver_tests;
 mod events;
+mod graph;
 mod interop;
 mod memory;
 mod modules;
@@ -216,8 +217,8 @@ impl Driver for CudarcDriver {
         Ok(unsafe { call!(self.found.api, cuStreamSynchronize(self.stream.cu_stream())) }?)
     }
 
-    fn time(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<f32>> {
-        self.time_work(work).map(Some)
+    fn time(&self, work: &mut dyn FnMut() -> Result<()>, samples: usize) -> Result<Vec<f32>> {
+        self.time_work(work, samples)
     }
 }
 

@@ -25,7 +25,7 @@ void fake_set(const char *name, int value) {
 }
 
 // What happened.
-static struct { int contexts, streams, modules, allocations, events, violations, launches, synced, waits; } seen;
+static struct { int contexts, streams, modules, allocations, events, graphs, violations, launches, synced, waits; } seen;
 static void violation(const char *what) {
     fprintf(stderr, "fake libcuda: %s\n", what);
     ++seen.violations;
@@ -33,7 +33,7 @@ static void violation(const char *what) {
 int fake_get(const char *name) {
 #define FIELD(field) if (!strcmp(name, #field)) return seen.field;
     FIELD(contexts) FIELD(streams) FIELD(modules) FIELD(allocations) FIELD(events) FIELD(violations) FIELD(launches)
-    FIELD(synced) FIELD(waits)
+    FIELD(synced) FIELD(waits) FIELD(graphs)
     return -1;
 }
 
@@ -197,6 +197,8 @@ int cuFuncSetAttribute(Function *function, int attribute, int value) {
     return 0;
 }
 typedef struct { uint64_t to; uint32_t bytes, value; } FillArgs;
+typedef struct { int count; FillArgs args[8]; } Graph;
+static Graph capture;
 int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void *stream, void **parameters, void **extra) {
     IN_CONTEXT
@@ -207,9 +209,51 @@ int cuLaunchKernel(Function *function, unsigned gx, unsigned gy, unsigned gz, un
         return INVALID_VALUE;
     FillArgs args;
     memcpy(&args, parameters[0], sizeof args);
+    if (setting("CAPTURING", 0)) {
+        if (capture.count == sizeof capture.args / sizeof args) return OUT_OF_MEMORY;
+        capture.args[capture.count++] = args;
+        return 0;
+    }
     ++seen.launches;
     return cuMemsetD8Async(args.to, args.value, args.bytes, stream);
 }
+
+// Graphs.
+int cuStreamBeginCapture_v2(void *stream, int mode) {
+    IN_CONTEXT
+    NOT_CAPTURED
+    capture.count = 0;
+    fake_set("CAPTURING", 1);
+    return mode == 1 ? 0 : INVALID_VALUE;
+}
+static int copy_graph(Graph **to, const Graph *from) {
+    *to = malloc(sizeof **to);
+    **to = *from;
+    ++seen.graphs;
+    return 0;
+}
+int cuStreamEndCapture(void *stream, Graph **graph) {
+    IN_CONTEXT
+    if (!setting("CAPTURING", 0)) { violation("ending no capture"); return INVALID_VALUE; }
+    fake_set("CAPTURING", 0);
+    return copy_graph(graph, &capture);
+}
+int cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long flags) {
+    IN_CONTEXT
+    return copy_graph(executable, graph);
+}
+int cuGraphLaunch(Graph *executable, void *stream) {
+    IN_CONTEXT
+    NOT_CAPTURED
+    for (int i = 0; i < executable->count; ++i) {
+        FillArgs args = executable->args[i];
+        ++seen.launches;
+        cuMemsetD8Async(args.to, args.value, args.bytes, stream);
+    }
+    return 0;
+}
+int cuGraphExecDestroy(Graph *executable) { IN_CONTEXT --seen.graphs; free(executable); return 0; }
+int cuGraphDestroy(Graph *graph) { IN_CONTEXT --seen.graphs; free(graph); return 0; }
 
 // Events.
 int cuEventCreate(void **event, unsigned flags) { IN_CONTEXT ++seen.events; *event = calloc(1, 1); return 0; }

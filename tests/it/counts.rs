@@ -1,0 +1,163 @@
+//! What each kernel executes and moves for a shape of a real layer: counted by the simulator, never a time.
+//!
+//! With LOWBIT_WRITE_COUNTS=FILE (`make counts`) the counts are written there.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use lowbit::Activations;
+use lowbit::Device;
+use lowbit::Dtype;
+use lowbit::GroupSize;
+use lowbit::Int4;
+use lowbit::Int8;
+use lowbit::Linear4bit;
+use lowbit::Linear8bit;
+use lowbit::Nf4;
+use lowbit::Recipe;
+use lowbit::Strategy;
+use lowbit::Tensor;
+use lowbit::formats::Symmetry;
+use lowbit::shape::Granularity;
+use lowbit::values::OwnedValues;
+use ptx_sim::Class;
+use ptx_sim::Counts;
+
+use crate::built;
+use crate::promises::PROMISES;
+use crate::promises::Promise;
+use crate::simulator::Executed;
+use crate::simulator::Simulator;
+use crate::simulator::Tally;
+use crate::support::Random;
+
+/// The launches of one case.
+struct Counted {
+    name: String,
+    /// Weights that the case goes over.
+    weights: u64,
+    launches: Vec<(&'static str, Executed)>,
+}
+
+impl Counted {
+    fn of(name: String, weights: usize, run: impl FnOnce(&Device)) -> Self {
+        let tally = Arc::new(Tally::default());
+        run(&Simulator::with(90, Arc::clone(&tally), 0).device());
+        Self { name, weights: weights as u64, launches: tally.executed().into_iter().collect() }
+    }
+
+    fn counts(&self, prefix: &str) -> &Counts {
+        let launch = self.launches.iter().find(|(symbol, _)| symbol.starts_with(prefix));
+        &launch.unwrap_or_else(|| panic!("{}: no launch of {prefix}", self.name)).1.counts
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("## {}\n", self.name);
+        for (symbol, Executed { launches, counts }) in &self.launches {
+            let per = |count: u64| count as f64 / self.weights as f64;
+            writeln!(text, "{symbol}: {launches} launch of {} blocks", counts.blocks).unwrap();
+            writeln!(text, "  {:.3} thread instructions a weight", per(counts.total_thread())).unwrap();
+            for class in Class::ALL.into_iter().filter(|&class| per(counts.thread(class)) >= 0.0005) {
+                writeln!(text, "    {:.3} {class:?}", per(counts.thread(class))).unwrap();
+            }
+            for (form, macs) in &counts.matrix_macs {
+                writeln!(text, "  {macs} multiply-accumulates by {form}").unwrap();
+            }
+            writeln!(text, "  {} by scalar instructions", counts.scalar_macs).unwrap();
+            for (what, traffic) in [
+                ("global loads", counts.global_loads),
+                ("global stores", counts.global_stores),
+                ("asynchronous copies", counts.async_copies),
+            ] {
+                writeln!(text, "  {what}: {} bytes in sectors of {}", traffic.bytes, 32 * traffic.sectors).unwrap();
+            }
+            for (what, traffic) in [("shared loads", counts.shared_loads), ("shared stores", counts.shared_stores)] {
+                let (is, best) = (traffic.wavefronts, traffic.ideal_wavefronts);
+                writeln!(text, "  {what}: {is} wavefronts, {best} without bank conflicts").unwrap();
+            }
+        }
+        text
+    }
+}
+
+fn random(dtype: Dtype, shape: &[usize]) -> Tensor {
+    let mut random = Random::new(1);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| random.uniform()).collect();
+    Tensor::new(OwnedValues::from_f32(dtype, &values), shape).unwrap()
+}
+
+/// A product of 4-bit weights, quantized on the CPU.
+fn product4(name: &str, recipe: impl Into<Recipe>, m: usize, n: usize, k: usize, strategy: Strategy) -> Counted {
+    let layer = Linear4bit::quantize(&random(Dtype::Bf16, &[n, k]), None, recipe, &Device::cpu()).unwrap();
+    Counted::of(format!("{name}, bf16, M = {m}, N = {n}, K = {k}, {strategy}"), n * k, |device| {
+        let x = random(Dtype::Bf16, &[m, k]).to(device).unwrap();
+        layer.to(device).unwrap().forward_with(&x, strategy).unwrap();
+    })
+}
+
+fn product8(m: usize, n: usize, k: usize, threshold: f32) -> Counted {
+    let layer = Linear8bit::quantize(&random(Dtype::Bf16, &[n, k]), None, Int8::default(), &Device::cpu()).unwrap();
+    let layer = layer.with_activations(Activations::Int8 { threshold }).unwrap();
+    let name = format!("INT8 rows, threshold {threshold}, bf16, M = {m}, N = {n}, K = {k}");
+    Counted::of(name, n * k, |device| {
+        let x = random(Dtype::Bf16, &[m, k]).to(device).unwrap();
+        layer.to(device).unwrap().forward_with(&x, Strategy::Fused).unwrap();
+    })
+}
+
+fn quantized(name: &str, recipe: impl Into<Recipe>, n: usize, k: usize) -> Counted {
+    let weight = random(Dtype::Bf16, &[n, k]);
+    Counted::of(format!("quantize {name} from bf16, {n} x {k}"), n * k, |device| {
+        lowbit::ops::quantize_tensor(&weight, recipe, device).unwrap();
+    })
+}
+
+const MATRIX_CASE: (usize, usize, usize) = (256, 512, 1024);
+
+fn cases() -> Vec<Counted> {
+    let int4 = Int4::default().granularity(Granularity::PerGroup(GroupSize::G128)).symmetry(Symmetry::Asymmetric);
+    let (m, n, k) = MATRIX_CASE;
+    vec![
+        product4("NF4 block 64", Nf4::default(), 1, 4096, 4096, Strategy::Gemv),
+        product4("NF4 block 64 nested", Nf4::default().double_quant(true), 1, 4096, 4096, Strategy::Gemv),
+        product4("INT4 group 128 asymmetric", int4, 1, 4096, 4096, Strategy::Gemv),
+        product4("NF4 block 64", Nf4::default(), 16, 4096, 4096, Strategy::Gemv),
+        product4("NF4 block 64", Nf4::default(), m, n, k, Strategy::DequantizeThenMultiply),
+        product8(m, n, k, 0.0),
+        product8(m, n, k, 0.9999),
+        quantized("NF4 block 64", Nf4::default(), 1024, 1024),
+        quantized("NF4 block 64 nested", Nf4::default().double_quant(true), 1024, 1024),
+        quantized("INT8 rows", Int8::default(), 1024, 1024),
+    ]
+}
+
+/// What holds of the counts, whatever the compiler does. The budget of instructions is held in machine code
+/// (`kernels_static`): PTX has moves that the assembler removes, and pairs of operations that it makes into one.
+#[test]
+fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
+    if !built::present() {
+        return;
+    }
+    let cases = cases();
+    let gemv = &cases[0];
+    let counts = gemv.counts("gemv_w4");
+    let (is, best) = (counts.shared_loads.wavefronts, counts.shared_loads.ideal_wavefronts);
+    assert!(is as f64 <= 1.01 * best as f64, "{}: {is} wavefronts, {best} without bank conflicts", gemv.name);
+
+    // All of the product is the promised instruction's. Tiles divide this shape, so nothing is padded.
+    let (m, n, k) = MATRIX_CASE;
+    for (case, prefix) in [(&cases[4], "gemm_dense_bf16"), (&cases[5], "gemm_int8_bf16"), (&cases[6], "gemm_int8_bf16")]
+    {
+        let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
+        let macs: u64 =
+            case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();
+        assert_eq!(macs, (m * n * k) as u64, "{}: multiply-accumulates by {promised}", case.name);
+    }
+    // Rows of x beyond M = 1 are the padding of an 8-column instruction.
+    assert_eq!(counts.total_matrix_macs(), 8 * gemv.weights);
+
+    if let Some(file) = std::env::var_os("LOWBIT_WRITE_COUNTS") {
+        let text: Vec<String> = cases.iter().map(Counted::text).collect();
+        std::fs::write(file, text.join("\n")).unwrap();
+    }
+}
