@@ -4,7 +4,7 @@
 // gemm_dense_{f16,bf16}[_small|_unaligned]   mma.m16n8k16, f32 sums, one rounding. The plain ones and `_small` (64 x 64 tiles)
 //     want rows that begin at multiples of 16 bytes; `_unaligned` (64 x 64) takes any.
 //     Grid: x tiles of y (tile.cuh), z splits of K. With `partials` the sums go there, f32 [splits, M, N], and
-// gemm_dense_reduce_{f16,bf16}               adds them up in order: the same bits in every run.
+// gemm_dense_reduce_{f16,bf16}               adds them up in order: the same bits in every run. Alone, with no splits, it is y = bias, for K = 0.
 // gemm_dense_f32[_f16|_bf16]                 f32 x and w, one fma each in order of k; y as the name says.
 // add_bias_{f16,bf16,f32}                    y += bias, for products that a vendor's library has made.
 #include "args.h"
@@ -53,10 +53,10 @@ __device__ __forceinline__ void gemm_dense_reduce(const GemmDenseArgs &args) {
     if (part.column >= args.n) return;
     float sums[4] = {};
     for (uint32_t split = 0; split < args.splits; ++split) {
-        const float *from = args.partials + (uint64_t(split) * args.m + part.row) * args.n + part.column;
+        const float *from = args.partials + (uint64_t(split) * args.m + part.row) * args.n;
+        const Four<float> four = load_four(from, part.column, args.n, args.n % 4 == 0);
         #pragma unroll
-        for (uint32_t i = 0; i < 4; ++i)
-            if (part.column + i < args.n) sums[i] += from[i];
+        for (uint32_t i = 0; i < 4; ++i) sums[i] += four.at[i];
     }
     T *to = static_cast<T *>(args.y) + uint64_t(part.row) * args.n;
     finish_four(to, part.column, args.n, args.whole_fours, bias_of_four(args.bias, part.column, args.n), sums);
@@ -67,16 +67,8 @@ __device__ __forceinline__ void add_bias(const GemmDenseArgs &args) {
     const RowPart part = row_part(args.n);
     if (part.column >= args.n) return;
     T *row = static_cast<T *>(args.y) + uint64_t(part.row) * args.n;
-    float values[4] = {};
-    if (args.whole_fours) {
-        const Four<T> four = *reinterpret_cast<const Four<T> *>(row + part.column);
-        #pragma unroll
-        for (uint32_t i = 0; i < 4; ++i) values[i] = float(four.at[i]);
-    } else {
-        #pragma unroll
-        for (uint32_t i = 0; i < 4; ++i)
-            if (part.column + i < args.n) values[i] = float(row[part.column + i]);
-    }
+    const Four<T> four = load_four(row, part.column, args.n, args.whole_fours);
+    const float values[4] = {float(four.at[0]), float(four.at[1]), float(four.at[2]), float(four.at[3])};
     finish_four(row, part.column, args.n, args.whole_fours, bias_of_four(args.bias, part.column, args.n), values);
 }
 

@@ -135,17 +135,23 @@ __device__ __forceinline__ void gemm_int8_reduce(const GemmInt8Args &args) {
     const RowPart part = row_part(args.n);
     if (part.column >= args.n) return;
     const uint64_t plane = uint64_t(args.m) * args.n;
-    const uint64_t first = uint64_t(part.row) * args.n + part.column;
-    const bool has_outliers = args.outlier_count && *args.outlier_count > 0;
+    const uint64_t first = uint64_t(part.row) * args.n;
+    const bool whole = args.n % 4 == 0;
+    uint32_t sums[4] = {};
+    for (uint32_t split = 0; split < args.splits; ++split) {
+        const Four<int32_t> four = load_four(args.partials + split * plane + first, part.column, args.n, whole);
+        #pragma unroll
+        for (uint32_t i = 0; i < 4; ++i) sums[i] += uint32_t(four.at[i]);
+    }
     const RowScale row = row_scale(args, part.row);
-    float values[4] = {};
+    float values[4];
     #pragma unroll
-    for (uint32_t i = 0; i < 4; ++i) {
-        if (part.column + i >= args.n) continue;
-        uint32_t sum = 0;
-        for (uint32_t split = 0; split < args.splits; ++split) sum += uint32_t(args.partials[split * plane + first + i]);
-        values[i] = scaled(sum, row, column_scale(args, part.column + i), args.factor);
-        if (has_outliers) values[i] = __fadd_rn(values[i], args.outlier_sums[first + i]);
+    for (uint32_t i = 0; i < 4; ++i)
+        values[i] = scaled(sums[i], row, column_scale(args, part.column + i), args.factor);
+    if (args.outlier_count && *args.outlier_count > 0) {
+        const Four<float> four = load_four(args.outlier_sums + first, part.column, args.n, whole);
+        #pragma unroll
+        for (uint32_t i = 0; i < 4; ++i) values[i] = __fadd_rn(values[i], four.at[i]);
     }
     T *to = static_cast<T *>(args.y) + uint64_t(part.row) * args.n;
     finish_four(to, part.column, args.n, args.whole_fours, bias_of_four(args.bias, part.column, args.n), values);

@@ -28,6 +28,17 @@ struct alignas(4 * sizeof(T)) Four {
     T at[4];
 };
 
+// Columns `column`.. of a row of `n`: all four at once when `whole`, else those that exist, and zeros.
+template <typename T>
+__device__ __forceinline__ Four<T> load_four(const T *row, uint32_t column, uint32_t n, bool whole) {
+    if (whole && column < n) return *reinterpret_cast<const Four<T> *>(row + column);
+    Four<T> four = {};
+    #pragma unroll
+    for (uint32_t i = 0; i < 4; ++i)
+        if (column + i < n) four.at[i] = row[column + i];
+    return four;
+}
+
 // Columns `column`.. of a row of `n`: all four at once when `whole`, else those that exist.
 template <typename T>
 __device__ __forceinline__ void store_four(T *row, uint32_t column, uint32_t n, bool whole, const T (&values)[4]) {

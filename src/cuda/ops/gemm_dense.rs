@@ -149,6 +149,11 @@ impl GemmDense<'_> {
             (RowAccess::Aligned, Tile::Small) => kernels.small,
         };
         let mut args = self.kernel_args(addresses);
+        if self.k == 0 {
+            args.splits = 0;
+            // SAFETY: `addresses` are those of regions that hold bias and y; of no splits none is read.
+            return unsafe { device.launch(kernels.reduce, tiles::row_parts(self.m, self.n)?, 0, &args) };
+        }
         args.k_per_split = plan.k_per_split;
         args.splits = plan.splits;
         let shared_bytes = plan.tile.shared_bytes();
@@ -156,12 +161,14 @@ impl GemmDense<'_> {
             // SAFETY: `addresses` are those of regions that hold the matrices.
             return unsafe { device.launch(kernel, plan.grid, shared_bytes, &args) };
         }
-        args.partials = scratch.holds("scratch memory", plan.partial_bytes(self.size()), "splits of K x M x N sums")?;
-        let grid = tiles::row_parts(self.m, self.n)?;
+        let bytes = plan.partial_bytes(self.size());
+        args.partials =
+            aligned(scratch.holds("scratch memory", bytes, "splits of K x M x N sums")?, "scratch memory", 16)?;
+        let rows = tiles::row_parts(self.m, self.n)?;
         // SAFETY: as above, and the scratch memory has room for the partial sums.
         unsafe {
             device.launch(kernel, plan.grid, shared_bytes, &args)?;
-            device.launch(kernels.reduce, grid, 0, &args)
+            device.launch(kernels.reduce, rows, 0, &args)
         }
     }
 
@@ -272,7 +279,7 @@ pub fn aligned(address: DevicePtr, what: &'static str, bytes: usize) -> Result<D
     if address.is_multiple_of(bytes as DevicePtr) {
         return Ok(address);
     }
-    let rule = "the address must be a multiple of the element's size";
+    let rule = "the address must be a multiple of what is read or written at once";
     Err(Error::Invalid { what, value: format!("{address:#x}"), rule })
 }
 

@@ -179,7 +179,8 @@ impl GemmInt8<'_> {
         }
         let partials = plan.partial_bytes(self.size());
         let bytes = partials + plane_bytes(self.size());
-        args.partials = scratch.holds("scratch memory", bytes, "(splits of K + 1) x M x N sums")?;
+        let scratch = scratch.holds("scratch memory", bytes, "(splits of K + 1) x M x N sums")?;
+        args.partials = aligned(scratch, "scratch memory", 16)?;
         args.outlier_sums = args.partials + partials as u64;
         let grid = tiles::row_parts(self.m, self.size().n)?;
         // SAFETY: as above, and the scratch memory has room for the partial sums and those of the outliers.
