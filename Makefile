@@ -44,7 +44,7 @@ counts:
 	scripts/cuda-toolkit
 	mkdir -p benches/record/simulator
 	LOWBIT_KERNELS=require LOWBIT_WRITE_COUNTS=$(CURDIR)/benches/record/simulator/counts.txt \
-		cargo test --features cuda,cli --test it -- counts::
+		cargo test --all-features --test it -- counts::
 
 # target/gpu-bundle, to be copied to a machine with a GPU: `./run.sh RESULTS` there.
 gpu-bundle:

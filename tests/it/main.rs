@@ -22,6 +22,8 @@ mod counts;
 mod cuda_dequant_int8;
 #[cfg(feature = "cuda")]
 mod cuda_dequant_w4;
+#[cfg(feature = "cuda")]
+mod cuda_device;
 #[cfg(target_os = "linux")]
 mod cuda_driver;
 #[cfg(feature = "cuda")]
