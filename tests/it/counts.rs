@@ -157,7 +157,9 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
     assert_eq!(counts.total_matrix_macs(), 8 * gemv.weights);
 
     if let Some(file) = std::env::var_os("LOWBIT_WRITE_COUNTS") {
-        let text: Vec<String> = cases.iter().map(Counted::text).collect();
+        let title =
+            "# Counted by the simulator, PTX for sm_90a (make counts). No time is derived from it.\n".to_string();
+        let text: Vec<String> = [title].into_iter().chain(cases.iter().map(Counted::text)).collect();
         std::fs::write(file, text.join("\n")).unwrap();
     }
 }
