@@ -161,6 +161,40 @@ kernels! {
         /// Adds up the splits of K, bf16.
         GEMM_INT8_REDUCE_BF16: "gemm_int8_reduce_bf16" of 256,
     }
+    gemm_int8_sm90(GemmInt8Sm90Args) only 90 {
+        /// f16, tiles of 16 tokens.
+        GEMM_INT8_SM90_F16_M16: "gemm_int8_sm90_f16_m16" of 384,
+        /// f16, tiles of 64 tokens.
+        GEMM_INT8_SM90_F16_M64: "gemm_int8_sm90_f16_m64" of 384,
+        /// f16, tiles of 128 tokens.
+        GEMM_INT8_SM90_F16_M128: "gemm_int8_sm90_f16_m128" of 384,
+        /// f16, tiles of 256 tokens.
+        GEMM_INT8_SM90_F16_M256: "gemm_int8_sm90_f16_m256" of 384,
+        /// f16, affine INT8, tiles of 16 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M16: "gemm_int8_sm90_f16_affine_m16" of 384,
+        /// f16, affine INT8, tiles of 64 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M64: "gemm_int8_sm90_f16_affine_m64" of 384,
+        /// f16, affine INT8, tiles of 128 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M128: "gemm_int8_sm90_f16_affine_m128" of 384,
+        /// f16, affine INT8, tiles of 256 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M256: "gemm_int8_sm90_f16_affine_m256" of 384,
+        /// bf16, tiles of 16 tokens.
+        GEMM_INT8_SM90_BF16_M16: "gemm_int8_sm90_bf16_m16" of 384,
+        /// bf16, tiles of 64 tokens.
+        GEMM_INT8_SM90_BF16_M64: "gemm_int8_sm90_bf16_m64" of 384,
+        /// bf16, tiles of 128 tokens.
+        GEMM_INT8_SM90_BF16_M128: "gemm_int8_sm90_bf16_m128" of 384,
+        /// bf16, tiles of 256 tokens.
+        GEMM_INT8_SM90_BF16_M256: "gemm_int8_sm90_bf16_m256" of 384,
+        /// bf16, affine INT8, tiles of 16 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M16: "gemm_int8_sm90_bf16_affine_m16" of 384,
+        /// bf16, affine INT8, tiles of 64 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M64: "gemm_int8_sm90_bf16_affine_m64" of 384,
+        /// bf16, affine INT8, tiles of 128 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M128: "gemm_int8_sm90_bf16_affine_m128" of 384,
+        /// bf16, affine INT8, tiles of 256 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M256: "gemm_int8_sm90_bf16_affine_m256" of 384,
+    }
     gemv_w4(GemvW4Args) since 80 {
         /// f16 activations, M <= 8, f32 scales.
         GEMV_W4_F16_M8: "gemv_w4_f16_m8" of 512,

@@ -8,7 +8,10 @@ use crate::cuda::buffer::Region;
 use crate::cuda::matmul::Product;
 use crate::cuda::ops::dequant_int8;
 use crate::cuda::ops::dequant_w4::dequant_w4;
+use crate::cuda::ops::gemm_int8;
+use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::w4::W4;
+use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
 use crate::error::Error;
 use crate::error::Result;
@@ -37,10 +40,10 @@ pub(super) enum Weights {
 }
 
 impl Weights {
-    fn upload(device: &CudaDevice, matrix: &QuantMatrix) -> Result<Self> {
+    fn upload(device: &CudaDevice, matrix: &QuantMatrix, activations: Activations) -> Result<Self> {
         match matrix.format().code_bits() {
             4 => Ok(Self::W4(W4::upload(device, matrix)?)),
-            _ => Ok(Self::W8(W8::upload(device, matrix)?)),
+            _ => Ok(Self::W8(W8::upload(device, matrix, code_order(device, matrix, activations))?)),
         }
     }
 
@@ -60,6 +63,16 @@ impl Weights {
     }
 }
 
+/// How 8-bit codes lie: in tiles where wgmma will multiply them, which reads nothing else.
+fn code_order(device: &CudaDevice, matrix: &QuantMatrix, activations: Activations) -> CodeOrder {
+    let is_product_of_codes = integer::rounding(activations)
+        .is_some_and(|(max_code, _)| gemm_int8::check(device, matrix.format(), matrix.shape(), max_code).is_ok());
+    match is_product_of_codes && gemm_int8_sm90::is_ready(device) {
+        true => CodeOrder::Tiles,
+        false => CodeOrder::Rows,
+    }
+}
+
 impl Prepared {
     /// Copies `matrix` and `bias` \[N\] to `device`.
     ///
@@ -72,7 +85,7 @@ impl Prepared {
         activations: Activations,
     ) -> Result<Self> {
         integer::check(&matrix, activations, device.name())?;
-        let weights = Arc::new(Weights::upload(device, &matrix)?);
+        let weights = Arc::new(Weights::upload(device, &matrix, activations)?);
         let bias = bias.map(|bias| DeviceBuffer::upload(device, bytemuck::cast_slice(bias))).transpose()?;
         Ok(Self { device: device.clone(), matrix, activations, weights, bias })
     }

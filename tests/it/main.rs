@@ -30,6 +30,7 @@ mod cuda_driver;
 mod cuda_gemm_dense;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_int8;
+mod cuda_gemm_int8_sm90;
 #[cfg(feature = "cuda")]
 mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]

@@ -26,6 +26,12 @@ const S8_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.s8.s32", BF16[0]];
 const AFFINE_F16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", F16[0]];
 const AFFINE_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", BF16[0]];
 
+/// The same by wgmma, of any number of tokens.
+const WGMMA_S8_F16: &[&str] = &["k32.s32.s8.s8", F16[0]];
+const WGMMA_S8_BF16: &[&str] = &["k32.s32.s8.s8", BF16[0]];
+const WGMMA_AFFINE_F16: &[&str] = &["k32.s32.u8.s8", F16[0]];
+const WGMMA_AFFINE_BF16: &[&str] = &["k32.s32.u8.s8", BF16[0]];
+
 /// Every kernel with a product; of two that fit a name the first holds.
 pub const PROMISES: &[Promise] = &[
     promise("gemm_dense_f16", "HMMA.16816", F16),
@@ -34,12 +40,21 @@ pub const PROMISES: &[Promise] = &[
     promise("gemm_int8_bf16_affine", "IMMA.16832", AFFINE_BF16),
     promise("gemm_int8_f16", "IMMA.16832", S8_F16),
     promise("gemm_int8_bf16", "IMMA.16832", S8_BF16),
+    hopper("gemm_int8_sm90_f16_affine", "IGMMA", WGMMA_AFFINE_F16),
+    hopper("gemm_int8_sm90_bf16_affine", "IGMMA", WGMMA_AFFINE_BF16),
+    hopper("gemm_int8_sm90_f16", "IGMMA", WGMMA_S8_F16),
+    hopper("gemm_int8_sm90_bf16", "IGMMA", WGMMA_S8_BF16),
     promise("gemv_w4_f16", "HMMA.16816", F16),
     promise("gemv_w4_bf16", "HMMA.16816", BF16),
 ];
 
 const fn promise(kernels: &'static str, instruction: &'static str, forms: &'static [&'static str]) -> Promise {
     Promise { kernels, except: "_sum", archs: ALL, instruction, forms }
+}
+
+/// Of code for sm_90a alone.
+const fn hopper(kernels: &'static str, instruction: &'static str, forms: &'static [&'static str]) -> Promise {
+    Promise { kernels, except: "_sum", archs: &["90a"], instruction, forms }
 }
 
 impl Promise {
