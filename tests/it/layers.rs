@@ -380,11 +380,13 @@ fn unusual_activations() {
                     let mut x = random(Dtype::F32, &[rows, k], 2).values().unwrap().to_f32();
                     x[k + 40] = bad;
                     x[2 * k..3 * k].fill(0.0);
-                    let case = || format!("{} {} {activations} {strategy} {dtype} {bad} {rows}", device.name(), recipe.format);
+                    let case =
+                        || format!("{} {} {activations} {strategy} {dtype} {bad} {rows}", device.name(), recipe.format);
                     let x = Tensor::new(OwnedValues::from_f32(dtype, &x), &[rows, k]).unwrap();
                     let Ok(y) = lowbit::ops::matmul(&on(device, &x), &prepared, strategy) else { continue };
                     let y = on_cpu(&y).values().unwrap().to_f32();
-                    let is_spoilt = |v: &f32| if activations == Activations::Float { !v.is_finite() } else { v.is_nan() };
+                    let is_spoilt =
+                        |v: &f32| if activations == Activations::Float { !v.is_finite() } else { v.is_nan() };
                     assert!(y[n..2 * n].iter().all(is_spoilt), "{}: {y:?}", case());
                     assert!(y[..n].iter().chain(&y[2 * n..]).all(|v| v.is_finite()), "{}: {y:?}", case());
                     assert_eq!(y[2 * n..3 * n], bias, "{}", case());
