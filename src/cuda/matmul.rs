@@ -16,6 +16,7 @@ use crate::cuda::ops::quantize_int8::Rounding;
 use crate::cuda::ops::quantize_int8::Rows;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w8::W8;
+use crate::cuda::plan;
 use crate::cuda::prepared::Weights;
 use crate::cuda::workspace::Lease;
 use crate::error::Error;
@@ -48,29 +49,31 @@ impl Product<'_> {
     /// # Errors
     /// [`Error::Unsupported`] when format, shape or type do not have the strategy; the driver's.
     pub fn enqueue(&self, strategy: Strategy) -> Result<()> {
+        if let Some(rule) = self.rule(strategy) {
+            return Err(self.unsupported(strategy, rule));
+        }
         match strategy {
             Strategy::Auto => self.enqueue(self.choice()),
-            Strategy::Gemv => match self.gemv_rule() {
-                None => self.gemv(),
-                Some(rule) => Err(self.unsupported(strategy, rule)),
-            },
-            Strategy::Fused => match self.fused_rule() {
-                None => self.fused(),
-                Some(rule) => Err(self.unsupported(strategy, rule)),
-            },
+            Strategy::Gemv => self.gemv(),
+            Strategy::Fused => self.fused(),
             Strategy::DequantizeThenMultiply => self.dequantize_then_multiply(),
+        }
+    }
+
+    /// Why there is no such way to this product; `None` when there is.
+    fn rule(&self, strategy: Strategy) -> Option<String> {
+        match strategy {
+            Strategy::Gemv => self.gemv_rule(),
+            Strategy::Fused => self.fused_rule(),
+            Strategy::Auto | Strategy::DequantizeThenMultiply => None,
         }
     }
 
     /// What [`Strategy::Auto`] is.
     pub fn choice(&self) -> Strategy {
-        if self.gemv_rule().is_none() {
-            Strategy::Gemv
-        } else if self.fused_rule().is_none() {
-            Strategy::Fused
-        } else {
-            Strategy::DequantizeThenMultiply
-        }
+        let capability = self.device.limits().capability;
+        let weight_bits = self.matrix.format().code_bits();
+        plan::choose(capability, weight_bits, self.activations, self.m, |strategy| self.rule(strategy).is_none())
     }
 
     fn unsupported(&self, strategy: Strategy, rule: String) -> Error {
