@@ -95,25 +95,26 @@ struct CodeLines {
     }
 };
 
-// Where the scales of a row tile of a stage are, as they lie in memory: 16 of f32 or 16 codes, then 16 zero points.
+// Where the scales of a row tile of a stage are, as they lie in memory: 16 of f32 or 16 codes, then 16 zero points; the same of
+// the second half where groups have 32 columns.
 template <int kHalves>
-__device__ __forceinline__ uint32_t scales_at(const GemmW4Args &args, uint32_t stage, uint32_t part, uint32_t tile,
-                                              uint32_t group) {
-    return args.scales_offset + ((stage * kParts + part) * kBlockTiles + tile) * (kHalves * kScaleBytes) + group * kScaleBytes;
+__device__ __forceinline__ uint32_t scales_at(const GemmW4Args &args, uint32_t stage, uint32_t part, uint32_t tile) {
+    return args.scales_offset + ((stage * kParts + part) * kBlockTiles + tile) * (kHalves * kScaleBytes);
 }
 
-// Starts copying the codes of two tiles of K from `tile` on.
+// Starts copying the codes of two tiles of K from `tile` on, zeros beyond the last.
 __device__ __forceinline__ void start_codes(const GemmW4Args &args, const Place &place, uint32_t base, uint32_t stage,
                                             uint32_t tile) {
     const uint32_t thread = used_here(threadIdx.x), part = thread % 64 / 32, lane = thread % 32;
     const bool exists = tile + part < place.end_tile;
+    const uint8_t *first = args.w.codes + (tile + (exists ? part : 0)) * kTileBytes + lane * 16;
+    const uint32_t row_tile = place.row_tile + thread / 64, row_tile_bytes = args.w.k_tiles * kTileBytes;
     const CodeLines lines(args, stage);
+    const uint32_t to = base + lines.at(part, thread / 64, lane);
     #pragma unroll
     for (uint32_t i = 0; i < kBlockTiles; i += kThreads / 64) {
-        const uint32_t within = thread / 64 + i;
-        const uint64_t row_tile = min(place.row_tile + within, args.w.row_tiles - 1);
-        const uint64_t from = row_tile * args.w.k_tiles + tile + (exists ? part : 0);
-        cp_async_16(base + lines.at(part, within, lane), args.w.codes + from * kTileBytes + lane * 16, exists ? 16 : 0);
+        const uint64_t from = uint64_t(min(row_tile + i, args.w.row_tiles - 1)) * row_tile_bytes;
+        cp_async_16(to + i * 4 * lines.stride, first + from, exists ? 16 : 0);
     }
 }
 
@@ -131,7 +132,7 @@ __device__ __forceinline__ void start_scales(const GemmW4Args &args, const Place
     const uint32_t group = has_halves ? 2 * own + half : __umulhi(2 * own, w.group_magic);
     // ops/w4.rs checks that 32 bits hold it.
     const uint32_t index = (row_tile * w.groups + group) * kTileRows;
-    const uint32_t to = base + scales_at<kHalves>(args, stage, part, within, half);
+    const uint32_t to = base + scales_at<kHalves>(args, stage, part, within) + half * kScaleBytes;
     if (kZeros || w.scales != nullptr)
         cp_async_16(to + 16 * chunk, w.scales + index + 4 * chunk, bytes);
     else if (chunk == 0)
@@ -143,22 +144,24 @@ __device__ __forceinline__ void start_scales(const GemmW4Args &args, const Place
 // c ^ (token % 8), so that the eight rows of one part of ldmatrix lie in different banks.
 template <typename T, int kTokens>
 __device__ __forceinline__ void start_x(const GemmW4Args &args, const Place &place, uint32_t base, uint32_t tile) {
-    const uint32_t thread = used_here(threadIdx.x), part = thread % 16 / 8, chunk = thread % 8;
+    constexpr uint32_t kStep = kThreads / 16;
+    const uint32_t thread = used_here(threadIdx.x), part = thread % 16 / 8, chunk = thread % 8, row = thread / 16;
     const uint32_t k = (tile + part) * kTileCols + chunk * 8;
     const uint32_t count = tile + part < place.end_tile && k < args.w.k ? min(args.w.k - k, 8) : 0;
-    #pragma unroll
-    for (uint32_t i = 0; i < kTokens; i += kThreads / 16) {
-        const uint32_t row = thread / 16 + i;
-        const uint64_t token = min(place.token + row, args.m - 1);
-        const T *from = static_cast<const T *>(args.x) + token * args.w.k + (count == 0 ? 0 : k);
-        const uint32_t to = base + (part * kTokens + row) * kLine + ((chunk ^ row % 8) << 4);
-        if (args.x_is_aligned) {
-            cp_async_16(to, from, 2 * count);
-        } else {
-            const Vector<T> vector = gather_vector(from, 0, count);
-            const uint32_t words[4] = {vector.bits.x, vector.bits.y, vector.bits.z, vector.bits.w};
-            store_shared_16(to, words);
-        }
+    const T *first = static_cast<const T *>(args.x) + (count == 0 ? 0 : k);
+    const uint32_t token = place.token + row, last = args.m - 1;
+    const uint32_t to = base + (part * kTokens + row) * kLine + ((chunk ^ row % 8) << 4);
+    if (args.x_is_aligned) {
+        #pragma unroll
+        for (uint32_t i = 0; i < kTokens; i += kStep)
+            cp_async_16(to + i * kLine, first + uint64_t(min(token + i, last)) * args.w.k, 2 * count);
+        return;
+    }
+    #pragma unroll 1
+    for (uint32_t i = 0; i < kTokens; i += kStep) {
+        const Vector<T> vector = gather_vector(first + uint64_t(min(token + i, last)) * args.w.k, 0, count);
+        const uint32_t words[4] = {vector.bits.x, vector.bits.y, vector.bits.z, vector.bits.w};
+        store_shared_16(to + i * kLine, words);
     }
 }
 
@@ -187,24 +190,25 @@ __device__ __forceinline__ LaneScales lane_scales(const GemmW4Args &args, uint32
     const W4Args &w = args.w;
     const Lane at;
     const bool has_halves = kHalves == 2 && w.group_magic == 0;
-    const uint32_t element = at.lane % 16;
+    const uint32_t within = at.first_row_tile + at.lane / 16, element = at.lane % 16;
+    const uint8_t *from = shared + scales_at<kHalves>(args, stage, at.part, within) + (has_halves ? half * kScaleBytes : 0);
     LaneScales scales;
     #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        const uint32_t within = at.first_row_tile + 2 * r + at.lane / 16;
-        const uint8_t *from = shared + scales_at<kHalves>(args, stage, at.part, within, has_halves ? half : 0);
+        const uint8_t *own = from + r * (2 * kHalves * kScaleBytes);
         if (kZeros || w.scales != nullptr) {
-            scales.scale[r] = reinterpret_cast<const float *>(from)[element];
+            scales.scale[r] = reinterpret_cast<const float *>(own)[element];
         } else {
-            const uint32_t row_tile = used_here(blockIdx.y) * kBlockTiles + within;
+            const uint32_t row_tile = used_here(blockIdx.y) * kBlockTiles + within + 2 * r;
             const uint32_t row = min(row_tile * kTileRows + element / 2 + element % 2 * 8, w.n - 1);
             const uint32_t group = has_halves ? 2 * tile + half : __umulhi(2 * tile, w.group_magic);
+            // ops/w4.rs checks that there are fewer than 2^32 scales.
             const float absmax = w.nested_absmax[(row * w.row_groups + min(group, w.row_groups - 1)) / 256];
-            const float value = reinterpret_cast<const float *>(shared + args.map_offset)[from[element]];
+            const float value = reinterpret_cast<const float *>(shared + args.map_offset)[own[element]];
             scales.scale[r] = __fadd_rn(__fmul_rn(value, absmax), w.nested_offset);
         }
         if (kZeros) {
-            const float zero = w.zero_shift - static_cast<float>(from[kTileRows * sizeof(float) + element]);
+            const float zero = w.zero_shift - static_cast<float>(own[kTileRows * sizeof(float) + element]);
             scales.zero[r] = pair_bits<T>(zero, zero);
         }
     }
@@ -231,8 +235,8 @@ __device__ __forceinline__ void multiply_tile(Totals<kEights> &totals, const Gem
                                               uint32_t tile) {
     constexpr int kSteps = 4 / kHalves;  // of k16
     constexpr int kTokens = 8 * kEights;
-    // Zero points and 64 tokens leave no registers for the codes of the second half during the first.
-    constexpr bool kLoadsHalves = kZeros && kEights == 8;
+    // 64 tokens leave no registers for the codes of the second half during the first.
+    constexpr bool kLoadsHalves = kEights == 8;
     const Lane at;
     // Matrix i of ldmatrix is chunk i of a token's line, or 4 + i.
     const uint32_t x = base + kTableBytes + ((stage * kParts + at.part) * kTokens + at.lane % 8) * kLine +
