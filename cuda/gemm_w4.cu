@@ -5,28 +5,31 @@
 //   w  W[N, K] in the layout mma_w4 (src/layout/mma_w4.rs)     x [m, K], y [m, N] f16 or bf16     bias f32[N] or null
 //
 // A block has 256 rows of W, 32 or 64 rows of x (tokens) and of K the tiles s * tiles_per_split .. of its split. A stage is two
-// tiles of K, 16 KB of codes and 8 or 16 KB of x. Warps are 4 below each other by 2 along K: one of the tiles of a stage each.
+// tiles of K: 16 KB of codes, their scales, and 8 or 16 KB of x. Warps are 4 below each other by 2 along K, one for each tile
+// of a stage.
 //
-//   start copying stages - 1 stages; load the first scales; fill the table of pairs
+//   start copying stages - 1 stages; fill the table of pairs
 //   for each stage:
 //       wait for it; all threads meet; start copying what is stages - 1 further into the stage read last
-//       load the scales of the next; for each group of the warp's tile, or each half where groups are longer (32 columns):
+//       for each group of the warp's tile, and each half of it where there are 64 tokens or groups of 32 columns:
 //           a = codebook[codes] - zero for the 64 rows of the warp
 //           for each 8 tokens:
 //               acc = a * xᵀ by mma.m16n8k16, W as operand A, x as operand B
 //               total += scale * acc
 //   add the totals of the two halves of K; + bias; y, or a partial sum where K is split (gemm_dense_reduce adds them in order)
 //
-// The codebook is rounded to the type of x, exactly for integers; so is codebook - zero, exactly, since both are integers up to
-// 255. Scales and sums are f32. The result does not depend on timing.
+// The codebook is rounded to the type of x, exactly for integers. Only INT4 has zero points: codebook - zero is an integer of
+// at most 255, which both types hold. Scales and sums are f32. The result does not depend on timing.
 //
 // Departures:
-// 1. Four row tiles a warp, so that each x from shared memory is multiplied four times, leave no registers for sums of a
-//    group beside the totals of 64 tokens. So a is decoded for all row tiles first, for 32 columns (64 where 32 tokens leave
-//    more room), and the sums of a group live for eight tokens only.
-// 2. A lane loads two scales of the warp's 64 rows, one tile ahead; those of its own rows come by shuffle.
+// 1. Four row tiles a warp, so that each x from shared memory is multiplied four times, leave no registers for sums of 64
+//    columns beside the totals of 64 tokens. So a is decoded for all row tiles first, for 32 columns (64 where 32 tokens leave
+//    more room), and sums live for eight tokens only.
+// 2. Scales and zero points come with the stage, as they lie in memory. A lane makes those of two of the warp's 64 rows ready
+//    for use; what it needs of its own rows comes by shuffle.
 // 3. Codes of two stages lie in the gaps of the table.
-// 4. Rows of x beyond m are the last row, row tiles beyond N the last tile: what comes of them is not stored.
+// 4. Rows of x beyond m are the last row, row tiles beyond N the last tile: what comes of them is not stored. A tile beyond the
+//    split's last is zeros.
 
 #include "ptx.cuh"
 #include "values.cuh"
@@ -94,6 +97,17 @@ struct CodeLines {
         return first + ((part * kBlockTiles + tile) * 4 + lane / 8) * stride + lane % 8 * 16;
     }
 };
+
+// The codes of two or four steps of k16.
+template <int kSteps>
+__device__ __forceinline__ void load_words(uint32_t (&words)[4], uint32_t from) {
+    if (kSteps == 4) {
+        load_shared_16(words, from);
+    } else {
+        const uint2 two = load_shared_8(from);
+        words[0] = two.x, words[1] = two.y;
+    }
+}
 
 // Where the scales of a row tile of a stage are, as they lie in memory: 16 of f32 or 16 codes, then 16 zero points; the same of
 // the second half where groups have 32 columns.
@@ -229,85 +243,89 @@ __device__ __forceinline__ uint32_t add_pairs(uint32_t a, uint32_t b, __nv_bfloa
 template <int kEights>
 using Totals = float[kWarpTiles][kEights][4];
 
+// The lane that has what lanes of rows g and g + 8 (b = 0, 1) of row tile i need of `LaneScales`, in register i / 2.
+__device__ __forceinline__ uint32_t lane_of(uint32_t lane, int i, int b) { return i % 2 * 16 + lane / 4 * 2 + b; }
+
+// Operand A of the warp's row tiles, codebook - zero, for as many steps of k16 as there are words.
+template <typename T, bool kZeros, int kSteps>
+__device__ __forceinline__ void decode_tiles(uint32_t (&a)[kWarpTiles][kSteps][4], const uint32_t (&words)[kWarpTiles][4],
+                                             const LaneScales &scales, uint32_t table, uint32_t lane) {
+    #pragma unroll
+    for (int i = 0; i < kWarpTiles; ++i) {
+        uint32_t zero[2] = {};
+        #pragma unroll
+        for (int b = 0; kZeros && b < 2; ++b) zero[b] = __shfl_sync(0xffffffff, scales.zero[i / 2], lane_of(lane, i, b));
+        #pragma unroll
+        for (int step = 0; step < kSteps; ++step) {
+            decode_pairs(a[i][step], table, words[i][step], 4 * lane);
+            #pragma unroll
+            for (int j = 0; kZeros && j < 4; ++j) a[i][step][j] = add_pairs(a[i][step][j], zero[j % 2], T());
+        }
+    }
+}
+
+// totals += scale * (a * xᵀ). `x`: the lane's row of ldmatrix, for the first 32 columns; the next 32 are at x ^ 64.
+template <typename T, int kSteps, int kEights>
+__device__ __forceinline__ void multiply_tokens(Totals<kEights> &totals, const uint32_t (&a)[kWarpTiles][kSteps][4],
+                                                const float (&scale)[kWarpTiles][2], uint32_t x) {
+    uint32_t columns[kEights][kSteps / 2][4];
+    auto load = [&](int e) {
+        // No load moves across it: all of x at once would find no registers.
+        __syncwarp();
+        #pragma unroll
+        for (int j = 0; j < kSteps / 2; ++j) ldmatrix_x4(columns[e][j], (x ^ (64 * j)) + e * 8 * kLine);
+    };
+    load(0);
+    #pragma unroll
+    for (int e = 0; e < kEights; ++e) {
+        if (e + 1 < kEights) load(e + 1);
+        float acc[kWarpTiles][4];
+        #pragma unroll
+        for (int step = 0; step < kSteps; ++step) {
+            const uint32_t(&column)[4] = columns[e][step / 2];
+            const uint32_t b[2] = {column[step % 2 * 2], column[step % 2 * 2 + 1]};
+            #pragma unroll
+            for (int i = 0; i < kWarpTiles; ++i) {
+                if (step == 0)
+                    mma_m16n8k16_first<T>(acc[i], a[i][step], b);
+                else
+                    mma_m16n8k16<T>(acc[i], a[i][step], b);
+            }
+        }
+        #pragma unroll
+        for (int i = 0; i < kWarpTiles; ++i)
+            #pragma unroll
+            for (int j = 0; j < 4; ++j) totals[i][e][j] = __fmaf_rn(scale[i][j / 2], acc[i][j], totals[i][e][j]);
+    }
+}
+
 // The warp's tile of stage `stage`, which begins with tile `tile` of K.
 template <typename T, bool kZeros, int kHalves, int kEights>
 __device__ __forceinline__ void multiply_tile(Totals<kEights> &totals, const GemmW4Args &args, uint32_t base, uint32_t stage,
                                               uint32_t tile) {
     constexpr int kSteps = 4 / kHalves;  // of k16
     constexpr int kTokens = 8 * kEights;
-    // 64 tokens leave no registers for the codes of the second half during the first.
-    constexpr bool kLoadsHalves = kEights == 8;
     const Lane at;
     // Matrix i of ldmatrix is chunk i of a token's line, or 4 + i.
     const uint32_t x = base + kTableBytes + ((stage * kParts + at.part) * kTokens + at.lane % 8) * kLine +
                        ((at.lane / 8 ^ at.lane % 8) << 4);
-    uint32_t words[kWarpTiles][4];
     const CodeLines lines(args, stage);
     const uint32_t codes = base + lines.at(at.part, at.first_row_tile, at.lane);
-    #pragma unroll
-    for (int i = 0; !kLoadsHalves && i < kWarpTiles; ++i) load_shared_16(words[i], codes + i * 4 * lines.stride);
-    // Beside the totals of 64 tokens, what the second half needs would not find registers during the first.
+    // Beside the totals of 64 tokens, what the second half needs finds no registers during the first.
     #pragma unroll(kEights == 8 ? 1 : kHalves)
     for (int half = 0; half < kHalves; ++half) {
+        uint32_t words[kWarpTiles][4];
         #pragma unroll
-        for (int i = 0; kLoadsHalves && i < kWarpTiles; ++i) {
-            const uint2 two = load_shared_8(codes + i * 4 * lines.stride + 8 * half);
-            words[i][0] = two.x, words[i][1] = two.y;
-        }
+        for (int i = 0; i < kWarpTiles; ++i) load_words<kSteps>(words[i], codes + i * 4 * lines.stride + 8 * half);
         const LaneScales scales = lane_scales<T, kZeros, kHalves>(args, stage, tile + at.part, half);
-        // The lane that has what lanes of row g need of rows g and g + 8, and of the next row tile.
-        auto lane_of = [&](int i, int b) { return i % 2 * 16 + at.lane / 4 * 2 + b; };
         uint32_t a[kWarpTiles][kSteps][4];
-        #pragma unroll
-        for (int i = 0; i < kWarpTiles; ++i) {
-            uint32_t zero[2] = {};
-            #pragma unroll
-            for (int b = 0; kZeros && b < 2; ++b) zero[b] = __shfl_sync(0xffffffff, scales.zero[i / 2], lane_of(i, b));
-            #pragma unroll
-            for (int step = 0; step < kSteps; ++step) {
-                decode_pairs(a[i][step], base, words[i][step], 4 * at.lane);
-                #pragma unroll
-                for (int j = 0; kZeros && j < 4; ++j) a[i][step][j] = add_pairs(a[i][step][j], zero[j % 2], T());
-            }
-        }
+        decode_tiles<T, kZeros, kSteps>(a, words, scales, base, at.lane);
         float scale[kWarpTiles][2];
         #pragma unroll
         for (int i = 0; i < kWarpTiles; ++i)
             #pragma unroll
-            for (int b = 0; b < 2; ++b) scale[i][b] = __shfl_sync(0xffffffff, scales.scale[i / 2], lane_of(i, b));
-        uint32_t columns[kEights][kSteps / 2][4];
-        auto load = [&](int e) {
-            // No load moves across it: all of x at once would find no registers.
-            __syncwarp();
-            #pragma unroll
-            for (int j = 0; j < kSteps / 2; ++j) ldmatrix_x4(columns[e][j], (x ^ (64 * (half + j))) + e * 8 * kLine);
-        };
-        load(0);
-        #pragma unroll
-        for (int e = 0; e < kEights; ++e) {
-            if (e + 1 < kEights) load(e + 1);
-            float acc[kWarpTiles][4];
-            #pragma unroll
-            for (int step = 0; step < kSteps; ++step) {
-                const uint32_t(&column)[4] = columns[e][step / 2];
-                const uint32_t b[2] = {column[step % 2 * 2], column[step % 2 * 2 + 1]};
-                #pragma unroll
-                for (int i = 0; i < kWarpTiles; ++i) {
-                    if (step == 0)
-                        mma_m16n8k16_first<T>(acc[i], a[i][step], b);
-                    else
-                        mma_m16n8k16<T>(acc[i], a[i][step], b);
-                }
-            }
-            #pragma unroll
-            for (int i = 0; i < kWarpTiles; ++i)
-                #pragma unroll
-                for (int j = 0; j < 4; ++j) totals[i][e][j] = __fmaf_rn(scale[i][j / 2], acc[i][j], totals[i][e][j]);
-        }
-        #pragma unroll
-        for (int i = 0; kHalves == 2 && !kLoadsHalves && i < kWarpTiles; ++i)
-            #pragma unroll
-            for (int step = 0; step < 2; ++step) words[i][step] = words[i][2 + step];
+            for (int b = 0; b < 2; ++b) scale[i][b] = __shfl_sync(0xffffffff, scales.scale[i / 2], lane_of(at.lane, i, b));
+        multiply_tokens<T, kSteps, kEights>(totals, a, scale, x ^ (64 * half));
     }
 }
 

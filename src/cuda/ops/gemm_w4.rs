@@ -187,11 +187,8 @@ struct Kernels {
     m64: &'static Kernel,
 }
 
-const F16: Kernels = Kernels {
-    m32: &kernels::GEMM_W4_F16_M32,
-    g32_m32: &kernels::GEMM_W4_F16_G32_M32,
-    m64: &kernels::GEMM_W4_F16_M64,
-};
+const F16: Kernels =
+    Kernels { m32: &kernels::GEMM_W4_F16_M32, g32_m32: &kernels::GEMM_W4_F16_G32_M32, m64: &kernels::GEMM_W4_F16_M64 };
 
 const F16_ZEROS: Kernels = Kernels {
     m32: &kernels::GEMM_W4_F16_ZEROS_M32,
