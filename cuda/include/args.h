@@ -193,6 +193,24 @@ struct GemvW4Args {
 };
 static_assert(sizeof(GemvW4Args) == 232, "src/cuda/args.rs has the same size");
 
+/// Arguments of `gemm_w4`: y = x * Wᵀ + bias on tensor cores. Offsets are in shared memory.
+struct GemmW4Args {
+    W4Args w;
+    DEVICE_PTR(const void) x;       ///< [m, k] of the kernel's type
+    DEVICE_PTR(const float) bias;   ///< [n], or null
+    DEVICE_PTR(void) y;             ///< [m, n] of the kernel's type
+    DEVICE_PTR(float) partials;     ///< [splits, m, n], or null: a block sums over all of K
+    uint32_t m;
+    uint32_t tiles_per_split;       ///< of K
+    uint32_t stages;                ///< of the ring, 2 to 6
+    uint32_t x_is_aligned;          ///< 1: rows of x begin at multiples of 16 bytes
+    uint32_t codes_offset;          ///< of the codes of stage 2, a multiple of 128
+    uint32_t scales_offset;         ///< of the scales of all stages, a multiple of 16
+    uint32_t map_offset;            ///< of the map of nested scales
+    uint32_t unused;
+};
+static_assert(sizeof(GemmW4Args) == 232, "src/cuda/args.rs has the same size");
+
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 struct CodebookBucket {
     float midpoint;  ///< infinite when there is none

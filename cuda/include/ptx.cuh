@@ -74,6 +74,14 @@ __device__ __forceinline__ uint2 load_shared_8(uint32_t from) {
     return v;
 }
 
+// 16 bytes of shared memory.
+__device__ __forceinline__ void load_shared_16(uint32_t (&words)[4], uint32_t from) {
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(from)
+                 : "memory");
+}
+
 // 16 bytes that are read once: not kept in L1.
 __device__ __forceinline__ uint4 load_streaming_16(const void *from) {
     uint4 v;

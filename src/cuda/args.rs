@@ -440,6 +440,52 @@ const _: () = {
     ["Offset of field: GemvW4Args::sums_offset"][::core::mem::offset_of!(GemvW4Args, sums_offset) - 224usize];
     ["Offset of field: GemvW4Args::map_offset"][::core::mem::offset_of!(GemvW4Args, map_offset) - 228usize];
 };
+/// Arguments of `gemm_w4`: y = x * Wᵀ + bias on tensor cores. Offsets are in shared memory.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GemmW4Args {
+    pub w: W4Args,
+    /// [m, k] of the kernel's type
+    pub x: u64,
+    /// [n], or null
+    pub bias: u64,
+    /// [m, n] of the kernel's type
+    pub y: u64,
+    /// [splits, m, n], or null: a block sums over all of K
+    pub partials: u64,
+    pub m: u32,
+    /// of K
+    pub tiles_per_split: u32,
+    /// of the ring, 2 to 6
+    pub stages: u32,
+    /// 1: rows of x begin at multiples of 16 bytes
+    pub x_is_aligned: u32,
+    /// of the codes of stage 2, a multiple of 128
+    pub codes_offset: u32,
+    /// of the scales of all stages, a multiple of 16
+    pub scales_offset: u32,
+    /// of the map of nested scales
+    pub map_offset: u32,
+    pub unused: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmW4Args"][::core::mem::size_of::<GemmW4Args>() - 232usize];
+    ["Alignment of GemmW4Args"][::core::mem::align_of::<GemmW4Args>() - 8usize];
+    ["Offset of field: GemmW4Args::w"][::core::mem::offset_of!(GemmW4Args, w) - 0usize];
+    ["Offset of field: GemmW4Args::x"][::core::mem::offset_of!(GemmW4Args, x) - 168usize];
+    ["Offset of field: GemmW4Args::bias"][::core::mem::offset_of!(GemmW4Args, bias) - 176usize];
+    ["Offset of field: GemmW4Args::y"][::core::mem::offset_of!(GemmW4Args, y) - 184usize];
+    ["Offset of field: GemmW4Args::partials"][::core::mem::offset_of!(GemmW4Args, partials) - 192usize];
+    ["Offset of field: GemmW4Args::m"][::core::mem::offset_of!(GemmW4Args, m) - 200usize];
+    ["Offset of field: GemmW4Args::tiles_per_split"][::core::mem::offset_of!(GemmW4Args, tiles_per_split) - 204usize];
+    ["Offset of field: GemmW4Args::stages"][::core::mem::offset_of!(GemmW4Args, stages) - 208usize];
+    ["Offset of field: GemmW4Args::x_is_aligned"][::core::mem::offset_of!(GemmW4Args, x_is_aligned) - 212usize];
+    ["Offset of field: GemmW4Args::codes_offset"][::core::mem::offset_of!(GemmW4Args, codes_offset) - 216usize];
+    ["Offset of field: GemmW4Args::scales_offset"][::core::mem::offset_of!(GemmW4Args, scales_offset) - 220usize];
+    ["Offset of field: GemmW4Args::map_offset"][::core::mem::offset_of!(GemmW4Args, map_offset) - 224usize];
+    ["Offset of field: GemmW4Args::unused"][::core::mem::offset_of!(GemmW4Args, unused) - 228usize];
+};
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]

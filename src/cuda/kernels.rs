@@ -131,6 +131,32 @@ kernels! {
         /// Adds up the splits of K, bf16.
         GEMM_INT8_REDUCE_BF16: "gemm_int8_reduce_bf16" of 256,
     }
+    gemm_w4(GemmW4Args) since 80 {
+        /// f16 activations, 32 rows of x at a time, f32 or double-quantized scales.
+        GEMM_W4_F16_M32: "gemm_w4_f16_m32" of 256,
+        /// f16 activations, 32 rows of x at a time, f32 or double-quantized scales, groups of 32.
+        GEMM_W4_F16_G32_M32: "gemm_w4_f16_g32_m32" of 256,
+        /// f16 activations, 32 rows of x at a time, zero points.
+        GEMM_W4_F16_ZEROS_M32: "gemm_w4_f16_zeros_m32" of 256,
+        /// f16 activations, 32 rows of x at a time, zero points, groups of 32.
+        GEMM_W4_F16_ZEROS_G32_M32: "gemm_w4_f16_zeros_g32_m32" of 256,
+        /// f16 activations, 64 rows of x at a time, f32 or double-quantized scales.
+        GEMM_W4_F16_M64: "gemm_w4_f16_m64" of 256,
+        /// f16 activations, 64 rows of x at a time, zero points.
+        GEMM_W4_F16_ZEROS_M64: "gemm_w4_f16_zeros_m64" of 256,
+        /// bf16 activations, 32 rows of x at a time, f32 or double-quantized scales.
+        GEMM_W4_BF16_M32: "gemm_w4_bf16_m32" of 256,
+        /// bf16 activations, 32 rows of x at a time, f32 or double-quantized scales, groups of 32.
+        GEMM_W4_BF16_G32_M32: "gemm_w4_bf16_g32_m32" of 256,
+        /// bf16 activations, 32 rows of x at a time, zero points.
+        GEMM_W4_BF16_ZEROS_M32: "gemm_w4_bf16_zeros_m32" of 256,
+        /// bf16 activations, 32 rows of x at a time, zero points, groups of 32.
+        GEMM_W4_BF16_ZEROS_G32_M32: "gemm_w4_bf16_zeros_g32_m32" of 256,
+        /// bf16 activations, 64 rows of x at a time, f32 or double-quantized scales.
+        GEMM_W4_BF16_M64: "gemm_w4_bf16_m64" of 256,
+        /// bf16 activations, 64 rows of x at a time, zero points.
+        GEMM_W4_BF16_ZEROS_M64: "gemm_w4_bf16_zeros_m64" of 256,
+    }
     gemv_w4(GemvW4Args) since 80 {
         /// f16 activations, M <= 8, f32 scales.
         GEMV_W4_F16_M8: "gemv_w4_f16_m8" of 512,

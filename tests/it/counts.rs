@@ -128,6 +128,7 @@ fn cases() -> Vec<Counted> {
         quantized("NF4 block 64", Nf4::default(), 1024, 1024),
         quantized("NF4 block 64 nested", Nf4::default().double_quant(true), 1024, 1024),
         quantized("INT8 rows", Int8::default(), 1024, 1024),
+        product4("NF4 block 64", Nf4::default(), m, n, k, Strategy::Fused),
     ]
 }
 
@@ -146,8 +147,8 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
 
     // All of the product is the promised instruction's. Tiles divide this shape, so nothing is padded.
     let (m, n, k) = MATRIX_CASE;
-    for (case, prefix) in [(&cases[4], "gemm_dense_bf16"), (&cases[5], "gemm_int8_bf16"), (&cases[6], "gemm_int8_bf16")]
-    {
+    let products = ["gemm_dense_bf16", "gemm_int8_bf16", "gemm_int8_bf16", "gemm_w4_bf16"];
+    for (case, prefix) in [&cases[4], &cases[5], &cases[6], &cases[10]].into_iter().zip(products) {
         let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
         let macs: u64 =
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();

@@ -34,6 +34,8 @@ pub const PROMISES: &[Promise] = &[
     promise("gemm_int8_bf16_affine", "IMMA.16832", AFFINE_BF16),
     promise("gemm_int8_f16", "IMMA.16832", S8_F16),
     promise("gemm_int8_bf16", "IMMA.16832", S8_BF16),
+    promise("gemm_w4_f16", "HMMA.16816", F16),
+    promise("gemm_w4_bf16", "HMMA.16816", BF16),
     promise("gemv_w4_f16", "HMMA.16816", F16),
     promise("gemv_w4_bf16", "HMMA.16816", BF16),
 ];
