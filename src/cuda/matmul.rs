@@ -4,16 +4,20 @@ use crate::cuda::CudaDevice;
 use crate::cuda::buffer::Region;
 use crate::cuda::ops::gemm_dense;
 use crate::cuda::ops::gemm_dense::GemmDense;
+use crate::cuda::ops::gemm_int4;
+use crate::cuda::ops::gemm_int4::GemmInt4;
 use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int8;
 use crate::cuda::ops::quantize_int8::NUM_REGIONS;
+use crate::cuda::ops::quantize_int8::PackedRows;
 use crate::cuda::ops::quantize_int8::QuantizedRows;
 use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::Rounding;
 use crate::cuda::ops::quantize_int8::Rows;
+use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w8::W8;
 use crate::cuda::prepared::Weights;
@@ -98,6 +102,7 @@ impl Product<'_> {
             (Weights::W4(w), Activations::Float) => gemv_w4::rule(w, self.m, self.dtype),
             (Weights::W4(_), activations) => Some(format!("it takes float activations, not {activations}")),
             (Weights::W8(_), _) => Some("it takes 4-bit weights".into()),
+            (Weights::S4(_), activations) => Some(format!("it takes float activations, not {activations}")),
         }
     }
 
@@ -110,17 +115,27 @@ impl Product<'_> {
 
     /// Why there is no kernel that decodes within the product; `None` when there is one.
     fn fused_rule(&self) -> Option<String> {
+        let shape = self.matrix.shape();
         match (self.weights, integer::rounding(self.activations)) {
-            (Weights::W8(_), Some(_)) if self.dtype == Dtype::F32 => Some("its kernels write f16 and bf16".into()),
+            (Weights::W8(_) | Weights::S4(_), Some(_)) if self.dtype == Dtype::F32 => {
+                Some("its kernels write f16 and bf16".into())
+            }
             (Weights::W8(w), Some((max_code, _))) => {
                 gemm_int8::check(self.device, w.format(), w.shape(), max_code).err().map(|e| e.to_string())
             }
             (Weights::W8(_), None) => Some("8-bit weights are multiplied with rounded activations only".into()),
+            (Weights::S4(_), _) => None,
+            (Weights::W4(w), _) if self.activations == Activations::Int4 => {
+                gemm_int4::rule(self.device.limits(), w.format(), shape)
+            }
             (Weights::W4(_), _) => Some("there is no such kernel".into()),
         }
     }
 
     fn fused(&self) -> Result<()> {
+        if let Weights::S4(w) = self.weights {
+            return self.fused_int4(w);
+        }
         let (Weights::W8(w), Some((max_code, threshold))) = (self.weights, integer::rounding(self.activations)) else {
             unreachable!("fused_rule: 8-bit weights and rounded activations");
         };
@@ -137,6 +152,17 @@ impl Product<'_> {
         let (m, dtype) = (self.m, self.dtype);
         GemmInt8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype }
             .enqueue(self.device, lease.region(NUM_REGIONS))
+    }
+
+    /// Rounds x to 4 bits and multiplies it by `w`.
+    fn fused_int4(&self, w: &S4) -> Result<()> {
+        let [codes, absmax] = PackedRows::bytes(self.m, w.shape().k());
+        let scratch_bytes = gemm_int4::scratch_bytes(self.device.limits(), self.size())?;
+        let lease = self.device.lease(&[codes, absmax, scratch_bytes])?;
+        let x = PackedRows { codes: lease.region(0), absmax: lease.region(1) };
+        quantize_int8::quantize_packed(self.device, &self.rows(), &x)?;
+        let (m, dtype) = (self.m, self.dtype);
+        GemmInt4 { x: &x, w, bias: self.bias, y: self.y, m, dtype }.enqueue(self.device, lease.region(2))
     }
 
     /// Scratch memory for rounded rows, and for `more` after it.

@@ -6,6 +6,7 @@ use lowbit::Error;
 use lowbit::Int8;
 use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::ops::quantize_int8;
+use lowbit::cuda::ops::quantize_int8::PackedRows;
 use lowbit::cuda::ops::quantize_int8::QuantizedRows;
 use lowbit::cuda::ops::quantize_int8::QuantizedSize;
 use lowbit::cuda::ops::quantize_int8::Rounding;
@@ -116,6 +117,26 @@ impl Case<'_> {
     }
 }
 
+/// Rows to 4 bits: the codes of the reference two a byte, the even column low, zeros to a multiple of 16 bytes.
+fn packed(x: &OwnedValues, m: usize, k: usize, device: &Device) {
+    let (cuda, dtype) = (cuda_device(device), x.as_values().dtype());
+    let [codes, absmax] =
+        PackedRows::bytes(m, k).map(|bytes| DeviceBuffer::upload(cuda, &vec![UNTOUCHED; bytes]).unwrap());
+    let values = DeviceBuffer::upload(cuda, x.as_bytes()).unwrap();
+    let to = PackedRows { codes: codes.region(), absmax: absmax.region() };
+    quantize_int8::quantize_packed(cuda, &Rows { x: values.region(), dtype, m, k }, &to).unwrap();
+    let expected = reference::quantize_rows(&x.as_values().to_f32(), k, 7.0, 0.0);
+    let name = format!("[{m}, {k}] {dtype} to 4 bits, {device:?}");
+    assert_floats("absmax", &expected.absmax, &bytes_of(&absmax), &name);
+    let codes = bytes_of(&codes);
+    assert_eq!(codes.len(), m * k.div_ceil(32) * 16, "{name}");
+    for (row, (bytes, expected)) in codes.chunks(k.div_ceil(32) * 16).zip(expected.codes.chunks(k)).enumerate() {
+        let found: Vec<i8> = bytes.iter().flat_map(|&byte| [(byte << 4) as i8 >> 4, byte as i8 >> 4]).collect();
+        assert_eq!(found[..k], *expected, "codes, row {row}: {name}");
+        assert!(found[k..].iter().all(|&code| code == 0), "padding, row {row}: {name}");
+    }
+}
+
 fn bytes_of(buffer: &DeviceBuffer) -> Vec<u8> {
     let mut bytes = vec![0; buffer.bytes()];
     buffer.download(&mut bytes).unwrap();
@@ -167,6 +188,9 @@ pub fn against_reference(bench: &Bench) {
                     Case { x: &x, m, k, rounding, weights: None }.check(&device);
                 }
                 weights(&x, MatShape::new(m, k).unwrap(), &device);
+                if dtype != Dtype::F32 {
+                    packed(&x, m, k, &device);
+                }
             }
         }
     }
@@ -259,6 +283,16 @@ fn what_does_not_fit_is_refused_before_the_launch() {
     assert!(matches!(refused, Error::Length { what: "activations", expected: 4224, found: 4096, .. }), "{refused}");
     let refused = quantize(1, 1 << 31, 0.0, false, None);
     assert!(matches!(refused, Error::Length { .. } | Error::TooLarge { .. }), "{refused}");
+
+    let packed = |dtype, codes: usize| {
+        let codes = DeviceBuffer::zeros(cuda, codes).unwrap();
+        let to = PackedRows { codes: codes.region(), absmax: buffer.region() };
+        quantize_int8::quantize_packed(cuda, &Rows { x: buffer.region(), dtype, m: 2, k: 33 }, &to).unwrap_err()
+    };
+    let refused = packed(Dtype::F32, 64);
+    assert!(refused.to_string().contains("the kernel has f16 and bf16"), "{refused}");
+    let refused = packed(Dtype::F16, 63);
+    assert!(matches!(refused, Error::Length { what: "codes of x", expected: 64, found: 63, .. }), "{refused}");
 
     let format = Format::Int8 { granularity: Granularity::PerRow };
     let w = W8::upload(cuda, &matrix(format, MatShape::new(2, 15).unwrap(), &mut Random::new(5))).unwrap();

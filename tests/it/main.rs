@@ -29,6 +29,8 @@ mod cuda_driver;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_dense;
 #[cfg(feature = "cuda")]
+mod cuda_gemm_int4;
+#[cfg(feature = "cuda")]
 mod cuda_gemm_int8;
 #[cfg(feature = "cuda")]
 mod cuda_gemv_w4;
