@@ -8,7 +8,6 @@
 //
 // rows, short        One pass: codes, absmax, sums of codes, and the columns that have an outlier, flagged.
 //                    rows: 256 threads a row; short: a warp a row, 8 rows a block.
-//                    quantize_int4: the same codes as s4, two a byte (src/layout/s4_rows.rs).
 // outliers           For the flagged columns: their list in ascending order, zeros instead of their codes, and x and
 //                    dequantized W of these columns, gathered.
 // tensor             The largest magnitude of a whole tensor, for one absmax that all rows share.
@@ -140,72 +139,8 @@ __device__ __forceinline__ int32_t encode_vector(const Vector<T> &vector, float 
     return sum;
 }
 
-// Codes of a byte each.
-struct ByteCodes {
-    static __device__ __forceinline__ uint64_t row_bytes(uint32_t k) { return k; }
-
-    template <typename T>
-    static __device__ __forceinline__ int32_t encode_vector(const Vector<T> &vector, float factor, int32_t max_code,
-                                                            int8_t *row, uint32_t col) {
-        return ::encode_vector(vector, factor, max_code, row + col);
-    }
-
-    template <typename T, int kRowThreads>
-    static __device__ __forceinline__ int32_t encode_values(const Row<T> &row, float factor, int32_t max_code) {
-        int32_t sum = 0;
-        for (uint32_t col = row.lane; col < row.args.k; col += kRowThreads) {
-            const int32_t code = code_of(widen(row.x[col]), factor, max_code);
-            row.codes[col] = static_cast<int8_t>(code);
-            sum += code;
-        }
-        return sum;
-    }
-
-    template <typename T>
-    static __device__ __forceinline__ void pad(const Row<T> &) {}
-};
-
-// Codes of half a byte, the even column in the low half, rows padded with zeros to a multiple of 16 bytes.
-struct NibbleCodes {
-    static __device__ __forceinline__ uint64_t row_bytes(uint32_t k) { return (uint64_t(k) + 31) / 32 * 16; }
-
-    template <typename T>
-    static __device__ __forceinline__ int32_t encode_vector(const Vector<T> &vector, float factor, int32_t max_code,
-                                                            int8_t *row, uint32_t col) {
-        static_assert(kVectorValues<T> == 8, "a vector's codes are a word");
-        uint32_t word = 0;
-        int32_t sum = 0;
-#pragma unroll
-        for (int i = 0; i < 8; ++i) {
-            const int32_t code = code_of(widen(vector.values[i]), factor, max_code);
-            sum += code;
-            word |= (static_cast<uint32_t>(code) & 15) << (4 * i);
-        }
-        *reinterpret_cast<uint32_t *>(row + col / 2) = word;
-        return sum;
-    }
-
-    template <typename T, int kRowThreads>
-    static __device__ __forceinline__ int32_t encode_values(const Row<T> &row, float factor, int32_t max_code) {
-        int32_t sum = 0;
-        for (uint32_t col = 2 * row.lane; col < row.args.k; col += 2 * kRowThreads) {
-            const int32_t low = code_of(widen(row.x[col]), factor, max_code);
-            const int32_t high = col + 1 < row.args.k ? code_of(widen(row.x[col + 1]), factor, max_code) : 0;
-            row.codes[col / 2] = static_cast<int8_t>((low & 15) | (high << 4));
-            sum += low + high;
-        }
-        return sum;
-    }
-
-    template <typename T>
-    static __device__ __forceinline__ void pad(const Row<T> &row) {
-        const uint32_t byte = row.args.k / 2 + row.args.k % 2 + row.lane;
-        if (byte < row_bytes(row.args.k)) row.codes[byte] = 0;
-    }
-};
-
 // The row by vectors: the first kHeld of each thread stay in its registers.
-template <typename T, int kRowThreads, typename Codes>
+template <typename T, int kRowThreads>
 struct ByVectors {
     static constexpr uint32_t kVector = kVectorValues<T>, kStride = kRowThreads * kVector;
     Vector<T> held[kHeld];
@@ -230,15 +165,15 @@ struct ByVectors {
 #pragma unroll
         for (int i = 0; i < kHeld; ++i)
             if (first + i * kStride < k)
-                sum += Codes::encode_vector(held[i], factor, max_code, row.codes, first + i * kStride);
+                sum += encode_vector(held[i], factor, max_code, row.codes + first + i * kStride);
         for (uint32_t col = first + kHeld * kStride; col < k; col += kStride)
-            sum += Codes::encode_vector(load_vector(row.x + col), factor, max_code, row.codes, col);
+            sum += encode_vector(load_vector(row.x + col), factor, max_code, row.codes + col);
         return sum;
     }
 };
 
 // The row value by value, read twice: where rows do not begin at multiples of 16 bytes.
-template <typename T, int kRowThreads, typename Codes>
+template <typename T, int kRowThreads>
 struct ByValues {
     __device__ __forceinline__ RowRange scan(const Row<T> &row) {
         RowRange range = {0.0f, true};
@@ -251,7 +186,13 @@ struct ByValues {
     }
 
     __device__ __forceinline__ int32_t encode(const Row<T> &row, float factor, int32_t max_code) const {
-        return Codes::template encode_values<T, kRowThreads>(row, factor, max_code);
+        int32_t sum = 0;
+        for (uint32_t col = row.lane; col < row.args.k; col += kRowThreads) {
+            const int32_t code = code_of(widen(row.x[col]), factor, max_code);
+            row.codes[col] = static_cast<int8_t>(code);
+            sum += code;
+        }
+        return sum;
     }
 };
 
@@ -283,16 +224,14 @@ __device__ __forceinline__ void quantize_row(const Row<T> &row, uint64_t index, 
     if (args.absmax != nullptr) args.absmax[index] = range.is_finite ? range.absmax : NAN;
 }
 
-template <typename T, int kRowThreads, typename Codes>
+template <typename T, int kRowThreads>
 __device__ __forceinline__ void quantize_rows(const QuantizeRowsArgs &args) {
     const uint64_t index = static_cast<uint64_t>(blockIdx.x) * (kThreads / kRowThreads) + threadIdx.x / kRowThreads;
     if (index >= args.m) return;  // whole warps alone
     const uint64_t base = index * args.k;
-    int8_t *codes = args.codes + index * Codes::row_bytes(args.k);
-    const Row<T> row = {args, static_cast<const T *>(args.x) + base, codes, threadIdx.x % kRowThreads};
-    Codes::pad(row);
-    if (args.is_aligned != 0) quantize_row<T, kRowThreads>(row, index, ByVectors<T, kRowThreads, Codes>());
-    else quantize_row<T, kRowThreads>(row, index, ByValues<T, kRowThreads, Codes>());
+    const Row<T> row = {args, static_cast<const T *>(args.x) + base, args.codes + base, threadIdx.x % kRowThreads};
+    if (args.is_aligned != 0) quantize_row<T, kRowThreads>(row, index, ByVectors<T, kRowThreads>());
+    else quantize_row<T, kRowThreads>(row, index, ByValues<T, kRowThreads>());
 }
 
 // The sum over the block; every thread gets it.
@@ -425,20 +364,13 @@ __device__ __forceinline__ void dequantize_rows(const DequantRowsArgs &args) {
         symbol(const __grid_constant__ struct_name args) {             \
         body(args);                                                    \
     }
-#define KERNELS(suffix, type)                                                                      \
-    KERNEL(quantize_int8_##suffix##_rows, QuantizeRowsArgs, (quantize_rows<type, 256, ByteCodes>)) \
-    KERNEL(quantize_int8_##suffix##_short, QuantizeRowsArgs, (quantize_rows<type, 32, ByteCodes>)) \
-    KERNEL(quantize_int8_##suffix##_outliers, OutliersArgs, gather_outliers<type>)                 \
-    KERNEL(quantize_int8_##suffix##_tensor, TensorAbsmaxArgs, tensor_absmax<type>)                 \
+#define KERNELS(suffix, type)                                                             \
+    KERNEL(quantize_int8_##suffix##_rows, QuantizeRowsArgs, (quantize_rows<type, 256>))   \
+    KERNEL(quantize_int8_##suffix##_short, QuantizeRowsArgs, (quantize_rows<type, 32>))   \
+    KERNEL(quantize_int8_##suffix##_outliers, OutliersArgs, gather_outliers<type>)        \
+    KERNEL(quantize_int8_##suffix##_tensor, TensorAbsmaxArgs, tensor_absmax<type>)        \
     KERNEL(dequant_rows_int8_##suffix, DequantRowsArgs, dequantize_rows<type>)
 
 KERNELS(f32, float)
 KERNELS(f16, __half)
 KERNELS(bf16, __nv_bfloat16)
-
-#define INT4_KERNELS(suffix, type)                                                                   \
-    KERNEL(quantize_int4_##suffix##_rows, QuantizeRowsArgs, (quantize_rows<type, 256, NibbleCodes>)) \
-    KERNEL(quantize_int4_##suffix##_short, QuantizeRowsArgs, (quantize_rows<type, 32, NibbleCodes>))
-
-INT4_KERNELS(f16, __half)
-INT4_KERNELS(bf16, __nv_bfloat16)

@@ -87,6 +87,17 @@ struct DequantInt4Args {
 };
 static_assert(sizeof(DequantInt4Args) == 40, "src/cuda/args.rs has the same size");
 
+/// Arguments of `quantize_int4`, rows to s4 codes as `gemm_int4` takes them.
+struct QuantizeInt4Args {
+    DEVICE_PTR(const void) x;   ///< [M, K] of the kernel's type
+    DEVICE_PTR(uint8_t) codes;  ///< [M, K / 2 rounded up to 16]
+    DEVICE_PTR(float) absmax;   ///< [M]
+    uint64_t m;
+    uint32_t k;
+    uint32_t is_aligned;        ///< 1: rows of x begin at multiples of 16 bytes
+};
+static_assert(sizeof(QuantizeInt4Args) == 40, "src/cuda/args.rs has the same size");
+
 /// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,
 /// with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
 struct DivisorArgs {

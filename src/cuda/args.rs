@@ -185,6 +185,32 @@ const _: () = {
     ["Offset of field: DequantInt4Args::row_bytes"][::core::mem::offset_of!(DequantInt4Args, row_bytes) - 32usize];
     ["Offset of field: DequantInt4Args::is_grouped"][::core::mem::offset_of!(DequantInt4Args, is_grouped) - 36usize];
 };
+/// Arguments of `quantize_int4`, rows to s4 codes as `gemm_int4` takes them.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct QuantizeInt4Args {
+    /// [M, K] of the kernel's type
+    pub x: u64,
+    /// [M, K / 2 rounded up to 16]
+    pub codes: u64,
+    /// [M]
+    pub absmax: u64,
+    pub m: u64,
+    pub k: u32,
+    /// 1: rows of x begin at multiples of 16 bytes
+    pub is_aligned: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of QuantizeInt4Args"][::core::mem::size_of::<QuantizeInt4Args>() - 40usize];
+    ["Alignment of QuantizeInt4Args"][::core::mem::align_of::<QuantizeInt4Args>() - 8usize];
+    ["Offset of field: QuantizeInt4Args::x"][::core::mem::offset_of!(QuantizeInt4Args, x) - 0usize];
+    ["Offset of field: QuantizeInt4Args::codes"][::core::mem::offset_of!(QuantizeInt4Args, codes) - 8usize];
+    ["Offset of field: QuantizeInt4Args::absmax"][::core::mem::offset_of!(QuantizeInt4Args, absmax) - 16usize];
+    ["Offset of field: QuantizeInt4Args::m"][::core::mem::offset_of!(QuantizeInt4Args, m) - 24usize];
+    ["Offset of field: QuantizeInt4Args::k"][::core::mem::offset_of!(QuantizeInt4Args, k) - 32usize];
+    ["Offset of field: QuantizeInt4Args::is_aligned"][::core::mem::offset_of!(QuantizeInt4Args, is_aligned) - 36usize];
+};
 /// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,\n with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]

@@ -219,6 +219,16 @@ kernels! {
         /// Adds up the splits of K, bf16.
         GEMV_W4_BF16_SUM: "gemv_w4_bf16_sum" of 512,
     }
+    quantize_int4(QuantizeInt4Args) since 80 {
+        /// Rows of f16 to s4, a block a row.
+        QUANTIZE_INT4_F16_ROWS: "quantize_int4_f16_rows" of 256,
+        /// Rows of f16 to s4, a warp a row.
+        QUANTIZE_INT4_F16_SHORT: "quantize_int4_f16_short" of 256,
+        /// Rows of bf16 to s4, a block a row.
+        QUANTIZE_INT4_BF16_ROWS: "quantize_int4_bf16_rows" of 256,
+        /// Rows of bf16 to s4, a warp a row.
+        QUANTIZE_INT4_BF16_SHORT: "quantize_int4_bf16_short" of 256,
+    }
     quantize_int8(QuantizeRowsArgs) since 80 {
         /// Rows of f32 to INT8, a block a row.
         QUANTIZE_INT8_F32_ROWS: "quantize_int8_f32_rows" of 256,
@@ -232,14 +242,6 @@ kernels! {
         QUANTIZE_INT8_BF16_ROWS: "quantize_int8_bf16_rows" of 256,
         /// Rows of bf16 to INT8, a warp a row.
         QUANTIZE_INT8_BF16_SHORT: "quantize_int8_bf16_short" of 256,
-        /// Rows of f16 to s4, a block a row.
-        QUANTIZE_INT4_F16_ROWS: "quantize_int4_f16_rows" of 256,
-        /// Rows of f16 to s4, a warp a row.
-        QUANTIZE_INT4_F16_SHORT: "quantize_int4_f16_short" of 256,
-        /// Rows of bf16 to s4, a block a row.
-        QUANTIZE_INT4_BF16_ROWS: "quantize_int4_bf16_rows" of 256,
-        /// Rows of bf16 to s4, a warp a row.
-        QUANTIZE_INT4_BF16_SHORT: "quantize_int4_bf16_short" of 256,
     }
     quantize_int8(OutliersArgs) since 80 {
         /// The columns of f32 that have outliers.

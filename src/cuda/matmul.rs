@@ -10,9 +10,10 @@ use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
+use crate::cuda::ops::quantize_int4;
+use crate::cuda::ops::quantize_int4::PackedRows;
 use crate::cuda::ops::quantize_int8;
 use crate::cuda::ops::quantize_int8::NUM_REGIONS;
-use crate::cuda::ops::quantize_int8::PackedRows;
 use crate::cuda::ops::quantize_int8::QuantizedRows;
 use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::Rounding;
@@ -160,7 +161,7 @@ impl Product<'_> {
         let scratch_bytes = gemm_int4::scratch_bytes(self.device.limits(), self.size())?;
         let lease = self.device.lease(&[codes, absmax, scratch_bytes])?;
         let x = PackedRows { codes: lease.region(0), absmax: lease.region(1) };
-        quantize_int8::quantize_packed(self.device, &self.rows(), &x)?;
+        quantize_int4::quantize(self.device, &self.rows(), &x)?;
         let (m, dtype) = (self.m, self.dtype);
         GemmInt4 { x: &x, w, bias: self.bias, y: self.y, m, dtype }.enqueue(self.device, lease.region(2))
     }

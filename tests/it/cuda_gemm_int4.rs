@@ -13,7 +13,7 @@ use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::ops::gemm_int4;
 use lowbit::cuda::ops::gemm_int4::GemmInt4;
 use lowbit::cuda::ops::gemm_int4::scratch_bytes;
-use lowbit::cuda::ops::quantize_int8::PackedRows;
+use lowbit::cuda::ops::quantize_int4::PackedRows;
 use lowbit::cuda::ops::s4::S4;
 use lowbit::cuda::ops::tiles::ProductSize;
 use lowbit::formats::Format;
@@ -136,7 +136,8 @@ impl Case {
             let w: Vec<i8> = (0..k).map(code).collect();
             for row in 0..m {
                 let (value, bound) = self.expected(row, &w, column, is_split);
-                let bias = self.bias.as_ref().map_or(0.0, |b| b[column]);
+                // Without a bias not even the sign of a zero changes.
+                let bias = self.bias.as_ref().map_or(-0.0, |b| b[column]);
                 let (i, y) = (row * n + column, found.as_values().get(row * n + column));
                 let case = || {
                     let format = self.matrix.format();
@@ -240,7 +241,7 @@ fn recipe(granularity: Granularity) -> lowbit::Int4 {
 /// A layer with int4 activations.
 fn layer(n: usize, k: usize, recipe: lowbit::Int4) -> Linear4bit {
     let (weight, bias) = (random_tensor(Dtype::F32, &[n, k], 5), random_tensor(Dtype::F32, &[n], 6));
-    let layer = Linear4bit::quantize(&weight, Some(&bias), recipe, &Device::cpu()).unwrap();
+    let layer = Linear4bit::quantize(&weight, Some(bias), recipe, &Device::cpu()).unwrap();
     layer.with_activations(Activations::Int4).unwrap()
 }
 

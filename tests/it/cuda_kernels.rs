@@ -76,6 +76,7 @@ families! {
     gemm_int4: cuda_gemm_int4,
     gemm_int8: cuda_gemm_int8,
     gemv_w4: cuda_gemv_w4,
+    quantize_int4: cuda_quantize_int4,
     quantize_int8: cuda_quantize_int8,
     quantize_w4: cuda_quantize_w4,
 }

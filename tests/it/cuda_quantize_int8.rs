@@ -6,7 +6,6 @@ use lowbit::Error;
 use lowbit::Int8;
 use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::ops::quantize_int8;
-use lowbit::cuda::ops::quantize_int8::PackedRows;
 use lowbit::cuda::ops::quantize_int8::QuantizedRows;
 use lowbit::cuda::ops::quantize_int8::QuantizedSize;
 use lowbit::cuda::ops::quantize_int8::Rounding;
@@ -29,7 +28,7 @@ use crate::cuda_kernels::cuda_device;
 use crate::support::Random;
 
 /// What memory holds before the kernels write it.
-const UNTOUCHED: u8 = 0xab;
+pub const UNTOUCHED: u8 = 0xab;
 
 /// One product's activations.
 struct Case<'a> {
@@ -117,34 +116,14 @@ impl Case<'_> {
     }
 }
 
-/// Rows to 4 bits: the codes of the reference two a byte, the even column low, zeros to a multiple of 16 bytes.
-fn packed(x: &OwnedValues, m: usize, k: usize, device: &Device) {
-    let (cuda, dtype) = (cuda_device(device), x.as_values().dtype());
-    let [codes, absmax] =
-        PackedRows::bytes(m, k).map(|bytes| DeviceBuffer::upload(cuda, &vec![UNTOUCHED; bytes]).unwrap());
-    let values = DeviceBuffer::upload(cuda, x.as_bytes()).unwrap();
-    let to = PackedRows { codes: codes.region(), absmax: absmax.region() };
-    quantize_int8::quantize_packed(cuda, &Rows { x: values.region(), dtype, m, k }, &to).unwrap();
-    let expected = reference::quantize_rows(&x.as_values().to_f32(), k, 7.0, 0.0);
-    let name = format!("[{m}, {k}] {dtype} to 4 bits, {device:?}");
-    assert_floats("absmax", &expected.absmax, &bytes_of(&absmax), &name);
-    let codes = bytes_of(&codes);
-    assert_eq!(codes.len(), m * k.div_ceil(32) * 16, "{name}");
-    for (row, (bytes, expected)) in codes.chunks(k.div_ceil(32) * 16).zip(expected.codes.chunks(k)).enumerate() {
-        let found: Vec<i8> = bytes.iter().flat_map(|&byte| [(byte << 4) as i8 >> 4, byte as i8 >> 4]).collect();
-        assert_eq!(found[..k], *expected, "codes, row {row}: {name}");
-        assert!(found[k..].iter().all(|&code| code == 0), "padding, row {row}: {name}");
-    }
-}
-
-fn bytes_of(buffer: &DeviceBuffer) -> Vec<u8> {
+pub fn bytes_of(buffer: &DeviceBuffer) -> Vec<u8> {
     let mut bytes = vec![0; buffer.bytes()];
     buffer.download(&mut bytes).unwrap();
     bytes
 }
 
 /// The same bits, or both NaN.
-fn assert_floats(what: &str, expected: &[f32], found: &[u8], name: &str) {
+pub fn assert_floats(what: &str, expected: &[f32], found: &[u8], name: &str) {
     let found: Vec<f32> = bytemuck::pod_collect_to_vec(found);
     assert_eq!(found.len(), expected.len(), "{what}: {name}");
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
@@ -154,7 +133,7 @@ fn assert_floats(what: &str, expected: &[f32], found: &[u8], name: &str) {
 
 /// Rows of very different size: usual, all zero, subnormal, with a NaN, with an infinity; a few values are large, or exactly
 /// the threshold.
-fn activations(m: usize, k: usize, dtype: Dtype, random: &mut Random) -> OwnedValues {
+pub fn activations(m: usize, k: usize, dtype: Dtype, random: &mut Random) -> OwnedValues {
     let mut x = Vec::with_capacity(m * k);
     for row in 0..m {
         let scale = [2.0, 0.0, 1e-39, 100.0, 2.0][row % 5];
@@ -173,7 +152,7 @@ fn activations(m: usize, k: usize, dtype: Dtype, random: &mut Random) -> OwnedVa
 }
 
 /// Shapes of short and long rows, aligned and not, beyond what is kept in registers; one row and many.
-const SHAPES: [(usize, usize); 9] =
+pub const SHAPES: [(usize, usize); 9] =
     [(1, 1), (9, 7), (3, 16), (17, 100), (8, 1024), (2, 1025), (7, 1032), (2, 16_392), (1, 16_385)];
 
 /// Every kernel over shapes that hurt, bit for bit.
@@ -188,9 +167,6 @@ pub fn against_reference(bench: &Bench) {
                     Case { x: &x, m, k, rounding, weights: None }.check(&device);
                 }
                 weights(&x, MatShape::new(m, k).unwrap(), &device);
-                if dtype != Dtype::F32 {
-                    packed(&x, m, k, &device);
-                }
             }
         }
     }
@@ -283,16 +259,6 @@ fn what_does_not_fit_is_refused_before_the_launch() {
     assert!(matches!(refused, Error::Length { what: "activations", expected: 4224, found: 4096, .. }), "{refused}");
     let refused = quantize(1, 1 << 31, 0.0, false, None);
     assert!(matches!(refused, Error::Length { .. } | Error::TooLarge { .. }), "{refused}");
-
-    let packed = |dtype, codes: usize| {
-        let codes = DeviceBuffer::zeros(cuda, codes).unwrap();
-        let to = PackedRows { codes: codes.region(), absmax: buffer.region() };
-        quantize_int8::quantize_packed(cuda, &Rows { x: buffer.region(), dtype, m: 2, k: 33 }, &to).unwrap_err()
-    };
-    let refused = packed(Dtype::F32, 64);
-    assert!(refused.to_string().contains("the kernel has f16 and bf16"), "{refused}");
-    let refused = packed(Dtype::F16, 63);
-    assert!(matches!(refused, Error::Length { what: "codes of x", expected: 64, found: 63, .. }), "{refused}");
 
     let format = Format::Int8 { granularity: Granularity::PerRow };
     let w = W8::upload(cuda, &matrix(format, MatShape::new(2, 15).unwrap(), &mut Random::new(5))).unwrap();

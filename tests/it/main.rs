@@ -37,6 +37,8 @@ mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;
 #[cfg(feature = "cuda")]
+mod cuda_quantize_int4;
+#[cfg(feature = "cuda")]
 mod cuda_quantize_int8;
 #[cfg(feature = "cuda")]
 mod cuda_quantize_w4;

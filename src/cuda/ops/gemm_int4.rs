@@ -12,7 +12,7 @@ use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::blocks;
 use crate::cuda::ops::gemm_dense::aligned;
 use crate::cuda::ops::gemm_dense::whole_fours;
-use crate::cuda::ops::quantize_int8::PackedRows;
+use crate::cuda::ops::quantize_int4::PackedRows;
 use crate::cuda::ops::s4;
 use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::tiles;

@@ -8,6 +8,7 @@ pub mod gemm_int4;
 pub mod gemm_int8;
 pub mod gemv_w4;
 mod nonfinite;
+pub mod quantize_int4;
 pub mod quantize_int8;
 pub mod quantize_w4;
 pub mod s4;

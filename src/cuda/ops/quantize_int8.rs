@@ -23,7 +23,6 @@ use crate::error::Result;
 use crate::formats::Format;
 use crate::formats::Parts;
 use crate::formats::QuantMatrix;
-use crate::layout::s4_rows;
 use crate::shape::Granularity;
 use crate::shape::MatShape;
 use crate::values::Dtype;
@@ -179,9 +178,8 @@ pub fn quantize(
     args.sums = at.sums;
     args.flags = at.flags;
     args.max_code = max_code.into();
-    let [long, short, gather] = kernels_of(rows.dtype);
     if to.outliers.is_none() {
-        return rows.enqueue(device, args, [long, short]);
+        return rows.enqueue(device, args);
     }
     args.threshold = threshold;
     let grid = outlier_grid(size)?;
@@ -200,57 +198,12 @@ pub fn quantize(
         k: args.k,
         ld: leading_dimension(size.k) as u32,
     };
+    let [.., gather] = kernels_of(rows.dtype);
     // SAFETY: `addresses` has checked every region for what `size` says, flags padded to whole slices.
     unsafe { device.driver().fill(at.flags, 0, size.k.next_multiple_of(SLICE_COLUMNS))? };
-    rows.enqueue(device, args, [long, short])?;
+    rows.enqueue(device, args)?;
     // SAFETY: as above; `weights` outlives the call, and freeing it is ordered behind the launch.
     unsafe { device.launch(gather, grid, 0, &outliers) }
-}
-
-/// Rows rounded to 4 bits in device memory.
-#[derive(Clone, Copy, Debug)]
-pub struct PackedRows<'a> {
-    /// s4 in the layout [`s4_rows`], at a multiple of 16 bytes.
-    pub codes: Region<'a>,
-    /// f32 \[M\]: each row's largest magnitude; NaN when the row has a NaN or infinity.
-    pub absmax: Region<'a>,
-}
-
-impl PackedRows<'_> {
-    /// Bytes of its regions for x [M, K], for [`CudaDevice::lease`].
-    pub fn bytes(m: usize, k: usize) -> [usize; 2] {
-        [m * s4_rows::row_bytes(k), 4 * m]
-    }
-}
-
-/// Quantizes `rows` to codes -7 ..= 7, two a byte.
-///
-/// # Errors
-/// [`Error::Unsupported`] for f32 rows; [`Error::Length`] when a region is too short; [`Error::TooLarge`]; the driver's.
-pub fn quantize_packed(device: &CudaDevice, rows: &Rows<'_>, to: &PackedRows<'_>) -> Result<()> {
-    use crate::cuda::kernels::*;
-    let (long, short) = match rows.dtype {
-        Dtype::F16 => (&QUANTIZE_INT4_F16_ROWS, &QUANTIZE_INT4_F16_SHORT),
-        Dtype::Bf16 => (&QUANTIZE_INT4_BF16_ROWS, &QUANTIZE_INT4_BF16_SHORT),
-        Dtype::F32 => {
-            return Err(Error::Unsupported {
-                op: "rounding to 4 bits",
-                subject: "f32 activations".into(),
-                device: device.name().into(),
-                rule: "the kernel has f16 and bf16".into(),
-            });
-        }
-    };
-    if rows.m == 0 {
-        return Ok(());
-    }
-    let [codes, absmax] = PackedRows::bytes(rows.m, rows.k);
-    let rule = format!("x [{}, {}] in 4 bits", rows.m, rows.k);
-    let mut args = rows.args()?;
-    args.codes = to.codes.holds("codes of x", codes, &rule)?;
-    args.absmax = to.absmax.holds("absmax of x", absmax, &rule)?;
-    args.max_code = 7.0;
-    rows.enqueue(device, args, [long, short])
 }
 
 /// Writes the values that the codes stand for, and x itself in columns with outliers, to `out` f32 [M, K]: what
@@ -327,8 +280,7 @@ pub fn quantize_weight(
             });
         }
     }
-    let [long, short, _] = kernels_of(dtype);
-    rows.enqueue(device, args, [long, short])?;
+    rows.enqueue(device, args)?;
     first.check(args.x, dtype, "weight")?;
     let parts = Parts::new(codes.to_vec()?, absmax.to_vec()?);
     QuantMatrix::from_parts(format, shape, dtype, parts)
@@ -452,17 +404,12 @@ impl Rows<'_> {
         })
     }
 
-    /// Launches the first kernel, a block a row, or for short rows the second.
-    fn enqueue(
-        &self,
-        device: &CudaDevice,
-        mut args: QuantizeRowsArgs,
-        [long, short]: [&'static Kernel; 2],
-    ) -> Result<()> {
+    fn enqueue(&self, device: &CudaDevice, mut args: QuantizeRowsArgs) -> Result<()> {
         let (is_short, grid) = row_plan(self.m, self.k)?;
         let row_bytes = self.k * self.dtype.size_bytes();
         let aligned = is_aligned(args.x) && is_aligned(args.codes) && row_bytes.is_multiple_of(16);
         args.is_aligned = aligned.into();
+        let [long, short, _] = kernels_of(self.dtype);
         // SAFETY: the caller has set the addresses to regions that hold what M and K say, or to 0.
         unsafe { device.launch(if is_short { short } else { long }, grid, 0, &args) }
     }
