@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn every_code_is_found_with_its_sign_and_the_rest_is_zero() {
-        for (n, k) in [(1, 1), (3, 1), (2, 2), (3, 5), (5, 31), (2, 32), (4, 33), (3, 130)] {
+        for (n, k) in [(1usize, 1), (3, 1), (2, 2), (3, 5), (5, 31), (2, 32), (4, 33), (3, 130)] {
             let mut codes = vec![0; (n * k).div_ceil(2)];
             (0..n * k).for_each(|i| nibbles::set(&mut codes, i, (i * 7 % 16) as u8));
             let packed = pack(MatShape::new(n, k).unwrap(), &codes);
