@@ -29,6 +29,8 @@ mod cuda_driver;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_dense;
 #[cfg(feature = "cuda")]
+mod cuda_gemm_int4;
+#[cfg(feature = "cuda")]
 mod cuda_gemm_int8;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_w4;
@@ -38,6 +40,8 @@ mod cuda_gemv_w4;
 mod cuda_kernels;
 #[cfg(feature = "cuda")]
 mod cuda_large;
+#[cfg(feature = "cuda")]
+mod cuda_quantize_int4;
 #[cfg(feature = "cuda")]
 mod cuda_quantize_int8;
 #[cfg(feature = "cuda")]
