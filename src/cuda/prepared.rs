@@ -8,8 +8,10 @@ use crate::cuda::buffer::Region;
 use crate::cuda::matmul::Product;
 use crate::cuda::ops::dequant_int8;
 use crate::cuda::ops::dequant_w4::dequant_w4;
+use crate::cuda::ops::gemm_int4;
 use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8_sm90;
+use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::w4::W4;
 use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
@@ -37,11 +39,17 @@ pub struct Prepared {
 pub(super) enum Weights {
     W4(W4),
     W8(W8),
+    /// For activations of 4 bits, where they can be multiplied as such.
+    S4(S4),
 }
 
 impl Weights {
     fn upload(device: &CudaDevice, matrix: &QuantMatrix, activations: Activations) -> Result<Self> {
-        match matrix.format().code_bits() {
+        let (format, shape) = (matrix.format(), matrix.shape());
+        if activations == Activations::Int4 && gemm_int4::rule(device.limits(), format, shape).is_none() {
+            return Ok(Self::S4(S4::upload(device, matrix)?));
+        }
+        match format.code_bits() {
             4 => Ok(Self::W4(W4::upload(device, matrix)?)),
             _ => Ok(Self::W8(W8::upload(device, matrix, code_order(device, matrix, activations))?)),
         }
@@ -51,6 +59,7 @@ impl Weights {
         match self {
             Self::W4(weights) => weights.memory_bytes(),
             Self::W8(weights) => weights.memory_bytes(),
+            Self::S4(weights) => weights.memory_bytes(),
         }
     }
 
@@ -59,6 +68,7 @@ impl Weights {
         match self {
             Self::W4(weights) => dequant_w4(device, weights, dtype, out),
             Self::W8(weights) => dequant_int8::dequantize(device, weights, out, dtype),
+            Self::S4(weights) => gemm_int4::dequantize(device, weights, dtype, out),
         }
     }
 }

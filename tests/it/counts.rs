@@ -134,6 +134,7 @@ fn cases() -> Vec<Counted> {
         quantized("NF4 block 64", Nf4::default(), 1024, 1024),
         quantized("NF4 block 64 nested", Nf4::default().double_quant(true), 1024, 1024),
         quantized("INT8 rows", Int8::default(), 1024, 1024),
+        product4("NF4 block 64", Nf4::default(), m, n, k, Strategy::Fused),
     ]
 }
 
@@ -153,7 +154,8 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
     // All of the product is the promised instruction's. Tiles divide this shape, so nothing is padded.
     let (m, n, k) = MATRIX_CASE;
     let of_int8 = ["gemm_int8_bf16", "gemm_int8_bf16", "gemm_int8_sm90_bf16", "gemm_int8_sm90_bf16"];
-    for (case, prefix) in cases[4..].iter().zip(["gemm_dense_bf16"].into_iter().chain(of_int8)) {
+    let first = cases[4..].iter().zip(["gemm_dense_bf16"].into_iter().chain(of_int8));
+    for (case, prefix) in first.chain([(&cases[12], "gemm_w4_bf16")]) {
         let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
         let macs: u64 =
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();

@@ -32,10 +32,16 @@ const WGMMA_S8_BF16: &[&str] = &["k32.s32.s8.s8", BF16[0]];
 const WGMMA_AFFINE_F16: &[&str] = &["k32.s32.u8.s8", F16[0]];
 const WGMMA_AFFINE_BF16: &[&str] = &["k32.s32.u8.s8", BF16[0]];
 
+/// The architectures whose tensor cores multiply 4-bit codes.
+const AMPERE_ADA: &[&str] = &["80", "89"];
+const S4: &[&str] = &["m16n8k64.row.col.s32.s4.s4.s32"];
+
 /// Every kernel with a product; of two that fit a name the first holds.
 pub const PROMISES: &[Promise] = &[
     promise("gemm_dense_f16", "HMMA.16816", F16),
     promise("gemm_dense_bf16", "HMMA.16816", BF16),
+    Promise { archs: AMPERE_ADA, ..promise("gemm_int4_f16", "IMMA.16864.S4.S4", S4) },
+    Promise { archs: AMPERE_ADA, ..promise("gemm_int4_bf16", "IMMA.16864.S4.S4", S4) },
     promise("gemm_int8_f16_affine", "IMMA.16832", AFFINE_F16),
     promise("gemm_int8_bf16_affine", "IMMA.16832", AFFINE_BF16),
     promise("gemm_int8_f16", "IMMA.16832", S8_F16),
@@ -44,6 +50,8 @@ pub const PROMISES: &[Promise] = &[
     hopper("gemm_int8_sm90_bf16_affine", "IGMMA", WGMMA_AFFINE_BF16),
     hopper("gemm_int8_sm90_f16", "IGMMA", WGMMA_S8_F16),
     hopper("gemm_int8_sm90_bf16", "IGMMA", WGMMA_S8_BF16),
+    promise("gemm_w4_f16", "HMMA.16816", F16),
+    promise("gemm_w4_bf16", "HMMA.16816", BF16),
     promise("gemv_w4_f16", "HMMA.16816", F16),
     promise("gemv_w4_bf16", "HMMA.16816", BF16),
 ];

@@ -224,6 +224,45 @@ impl GemmDense<'_> {
     }
 }
 
+/// Sums over parts of K in device memory, f32 \[splits, M, N\], and where y goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PartialSums {
+    pub partials: DevicePtr,
+    pub splits: usize,
+    /// f32 \[N\], or 0.
+    pub bias: DevicePtr,
+    /// \[M, N\] of `dtype`.
+    pub y: DevicePtr,
+    pub m: usize,
+    pub n: usize,
+    /// f16 or bf16.
+    pub dtype: Dtype,
+}
+
+/// Enqueues y = the partial sums, added in order, + bias, rounded once.
+///
+/// # Safety
+/// The addresses are those of live memory of this device, as large as M, N and `splits` say and aligned to their elements.
+///
+/// # Errors
+/// [`Error::TooLarge`]; the driver's.
+pub(super) unsafe fn sum_partials(device: &CudaDevice, sums: &PartialSums) -> Result<()> {
+    let PartialSums { partials, splits, bias, y, m, n, dtype } = *sums;
+    let args = GemmDenseArgs {
+        bias,
+        y,
+        partials,
+        m: m as u32,
+        n: n as u32,
+        splits: splits as u32,
+        whole_fours: whole_fours(y, n, dtype),
+        ..bytemuck::Zeroable::zeroed()
+    };
+    let kernels = if dtype == Dtype::Bf16 { BF16 } else { F16 };
+    // SAFETY: the caller's promise.
+    unsafe { device.launch(kernels.reduce, tiles::row_parts(m, n)?, 0, &args) }
+}
+
 /// y\[M,N\] += bias\[N\]: each sum rounded to the type of y.
 #[derive(Clone, Copy, Debug)]
 pub struct AddBias<'a> {
