@@ -86,7 +86,7 @@ impl Tiles {
             RowOrder::Paired => row / PAIRED_ROWS * PAIRED_ROWS + row % 2 * ATOM_ROWS + row % PAIRED_ROWS / 2,
         };
         let (atom, within) = (col / ATOM_COLS * self.row_atoms + place / ATOM_ROWS, place % ATOM_ROWS);
-        let chunk = col % ATOM_COLS / CHUNK ^ within;
+        let chunk = (col % ATOM_COLS / CHUNK) ^ within;
         atom * ATOM_BYTES + within * ATOM_COLS + chunk * CHUNK + col % CHUNK
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     const ORDERS: [RowOrder; 2] = [RowOrder::Plain, RowOrder::Paired];
 
     fn codes(count: usize) -> Vec<u8> {
-        (0..count).map(|i| (i * 2_654_435_761 >> 7) as u8 | 1).collect()
+        (0..count).map(|i| ((i * 2_654_435_761) >> 7) as u8 | 1).collect()
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
             // Rows 8.. of the tile of K: a copy from there lies at a multiple of 1024.
             let tile = &packed[(col / 128 * tiles.row_atoms()) * 1024..];
             let address = row / 8 * 1024 + row % 8 * 128 + col % 128;
-            assert_eq!(tile[address ^ (address >> 7 & 7) << 4], codes[row * cols + col], "({row}, {col})");
+            assert_eq!(tile[address ^ (((address >> 7) & 7) << 4)], codes[row * cols + col], "({row}, {col})");
         }
     }
 
