@@ -6,6 +6,8 @@ use crate::cuda::ops::gemm_dense;
 use crate::cuda::ops::gemm_dense::GemmDense;
 use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
+use crate::cuda::ops::gemm_w4a8;
+use crate::cuda::ops::gemm_w4a8::GemmW4A8;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int8;
@@ -15,6 +17,7 @@ use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::Rounding;
 use crate::cuda::ops::quantize_int8::Rows;
 use crate::cuda::ops::tiles::ProductSize;
+use crate::cuda::ops::w4a8::W4A8;
 use crate::cuda::ops::w8::W8;
 use crate::cuda::prepared::Weights;
 use crate::cuda::workspace::Lease;
@@ -97,6 +100,7 @@ impl Product<'_> {
         match (self.weights, self.activations) {
             (Weights::W4(w), Activations::Float) => gemv_w4::rule(w, self.m, self.dtype),
             (Weights::W4(_), activations) => Some(format!("it takes float activations, not {activations}")),
+            (Weights::W4A8(_), _) => Some("it takes 4-bit weights with a codebook".into()),
             (Weights::W8(_), _) => Some("it takes 4-bit weights".into()),
         }
     }
@@ -116,14 +120,31 @@ impl Product<'_> {
                 gemm_int8::check(self.device, w.format(), w.shape(), max_code).err().map(|e| e.to_string())
             }
             (Weights::W8(_), None) => Some("8-bit weights are multiplied with rounded activations only".into()),
+            (Weights::W4A8(_), Some((_, threshold))) => gemm_w4a8::rule(self.dtype, threshold),
+            (Weights::W4A8(_), None) => Some("int4_channel_group is multiplied with int8 activations only".into()),
             (Weights::W4(_), _) => Some("there is no such kernel".into()),
         }
     }
 
     fn fused(&self) -> Result<()> {
-        let (Weights::W8(w), Some((max_code, threshold))) = (self.weights, integer::rounding(self.activations)) else {
-            unreachable!("fused_rule: 8-bit weights and rounded activations");
-        };
+        match (self.weights, integer::rounding(self.activations)) {
+            (Weights::W8(w), Some(rounding)) => self.gemm_int8(w, rounding),
+            (Weights::W4A8(w), Some((max_code, _))) => self.gemm_w4a8(w, max_code),
+            _ => unreachable!("fused_rule: rounded activations"),
+        }
+    }
+
+    fn gemm_w4a8(&self, w: &W4A8, max_code: u8) -> Result<()> {
+        let ProductSize { m, n, k } = self.size();
+        let size = QuantizedSize { m, k, n, dtype: self.dtype, has_outliers: false };
+        let scratch_bytes = gemm_w4a8::scratch_bytes(self.device.limits(), self.size())?;
+        let lease = self.lease_rounded(size, [scratch_bytes])?;
+        let rounded = self.round(&lease, size, Rounding { max_code, threshold: 0.0 }, None)?;
+        GemmW4A8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype: self.dtype }
+            .enqueue(self.device, lease.region(NUM_REGIONS))
+    }
+
+    fn gemm_int8(&self, w: &W8, (max_code, threshold): (u8, f32)) -> Result<()> {
         let size = QuantizedSize {
             m: self.m,
             k: w.shape().k(),

@@ -25,6 +25,8 @@ const S8_F16: &[&str] = &["m16n8k32.row.col.s32.s8.s8.s32", F16[0]];
 const S8_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.s8.s32", BF16[0]];
 const AFFINE_F16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", F16[0]];
 const AFFINE_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", BF16[0]];
+/// Codes of int4_channel_group, widened to bytes, times those of x.
+const U8_S8: &[&str] = &["m16n8k32.row.col.s32.u8.s8.s32"];
 
 /// Every kernel with a product; of two that fit a name the first holds.
 pub const PROMISES: &[Promise] = &[
@@ -34,6 +36,8 @@ pub const PROMISES: &[Promise] = &[
     promise("gemm_int8_bf16_affine", "IMMA.16832", AFFINE_BF16),
     promise("gemm_int8_f16", "IMMA.16832", S8_F16),
     promise("gemm_int8_bf16", "IMMA.16832", S8_BF16),
+    promise("gemm_w4a8_f16", "IMMA.16832", U8_S8),
+    promise("gemm_w4a8_bf16", "IMMA.16832", U8_S8),
     promise("gemv_w4_f16", "HMMA.16816", F16),
     promise("gemv_w4_bf16", "HMMA.16816", BF16),
 ];
