@@ -1,6 +1,5 @@
-// The PTX instructions that CUDA C++ has no name for. All inline assembly of the kernels is here.
+// The PTX instructions that CUDA C++ has no name for. All inline assembly of the kernels is here, and in ptx_sm90.cuh.
 #pragma once
-
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
