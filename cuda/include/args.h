@@ -217,6 +217,17 @@ struct DequantW4Args {
 };
 static_assert(sizeof(DequantW4Args) == 176, "src/cuda/args.rs has the same size");
 
+/// Arguments of `dequant_w4a8`.
+struct DequantW4A8Args {
+    DEVICE_PTR(const uint8_t) w;     ///< in the layout mma_w4a8 (src/layout/mma_w4a8.rs)
+    DEVICE_PTR(const float) scales;  ///< [N]
+    DEVICE_PTR(void) out;            ///< [N, K] of the kernel's type, 16-byte aligned
+    uint64_t units;                  ///< of 32 rows by 64 columns
+    uint32_t n;
+    uint32_t k;
+};
+static_assert(sizeof(DequantW4A8Args) == 40, "src/cuda/args.rs has the same size");
+
 /// Arguments of `gemv_w4`: y = x * Wᵀ + bias for few rows of x, and of its second pass.
 struct GemvW4Args {
     W4Args w;

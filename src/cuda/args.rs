@@ -493,6 +493,32 @@ const _: () = {
     ["Offset of field: DequantW4Args::w"][::core::mem::offset_of!(DequantW4Args, w) - 0usize];
     ["Offset of field: DequantW4Args::out"][::core::mem::offset_of!(DequantW4Args, out) - 168usize];
 };
+/// Arguments of `dequant_w4a8`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct DequantW4A8Args {
+    /// in the layout mma_w4a8 (src/layout/mma_w4a8.rs)
+    pub w: u64,
+    /// [N]
+    pub scales: u64,
+    /// [N, K] of the kernel's type, 16-byte aligned
+    pub out: u64,
+    /// of 32 rows by 64 columns
+    pub units: u64,
+    pub n: u32,
+    pub k: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DequantW4A8Args"][::core::mem::size_of::<DequantW4A8Args>() - 40usize];
+    ["Alignment of DequantW4A8Args"][::core::mem::align_of::<DequantW4A8Args>() - 8usize];
+    ["Offset of field: DequantW4A8Args::w"][::core::mem::offset_of!(DequantW4A8Args, w) - 0usize];
+    ["Offset of field: DequantW4A8Args::scales"][::core::mem::offset_of!(DequantW4A8Args, scales) - 8usize];
+    ["Offset of field: DequantW4A8Args::out"][::core::mem::offset_of!(DequantW4A8Args, out) - 16usize];
+    ["Offset of field: DequantW4A8Args::units"][::core::mem::offset_of!(DequantW4A8Args, units) - 24usize];
+    ["Offset of field: DequantW4A8Args::n"][::core::mem::offset_of!(DequantW4A8Args, n) - 32usize];
+    ["Offset of field: DequantW4A8Args::k"][::core::mem::offset_of!(DequantW4A8Args, k) - 36usize];
+};
 /// Arguments of `gemv_w4`: y = x * Wᵀ + bias for few rows of x, and of its second pass.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]

@@ -10,6 +10,8 @@ use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
 use crate::cuda::ops::gemm_w4;
 use crate::cuda::ops::gemm_w4::GemmW4;
+use crate::cuda::ops::gemm_w4a8;
+use crate::cuda::ops::gemm_w4a8::GemmW4A8;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int4;
@@ -23,6 +25,7 @@ use crate::cuda::ops::quantize_int8::Rows;
 use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w4::W4;
+use crate::cuda::ops::w4a8::W4A8;
 use crate::cuda::ops::w8::W8;
 use crate::cuda::plan;
 use crate::cuda::prepared::Weights;
@@ -108,6 +111,7 @@ impl Product<'_> {
         match (self.weights, self.activations) {
             (Weights::W4(w), Activations::Float) => gemv_w4::rule(w, self.m, self.dtype),
             (Weights::W4(_), activations) => Some(format!("it takes float activations, not {activations}")),
+            (Weights::W4A8(_), _) => Some("it takes 4-bit weights with a codebook".into()),
             (Weights::W8(_), _) => Some("it takes 4-bit weights".into()),
             (Weights::S4(_), activations) => Some(format!("it takes float activations, not {activations}")),
         }
@@ -137,6 +141,8 @@ impl Product<'_> {
                 gemm_int4::rule(self.device.limits(), w.format(), shape)
             }
             (Weights::W4(_), Some(_)) => Some(format!("it takes float activations, not {}", self.activations)),
+            (Weights::W4A8(_), Some((_, threshold))) => gemm_w4a8::rule(self.dtype, threshold),
+            (Weights::W4A8(_), None) => Some("int4_channel_group is multiplied with int8 activations only".into()),
         }
     }
 
@@ -144,8 +150,9 @@ impl Product<'_> {
         match (self.weights, integer::rounding(self.activations)) {
             (Weights::S4(w), _) => self.gemm_int4(w),
             (Weights::W4(w), _) => self.gemm_w4(w),
-            (Weights::W8(w), Some((max_code, threshold))) => self.gemm_int8(w, max_code, threshold),
-            (Weights::W8(_), None) => unreachable!("fused_rule: rounded activations"),
+            (Weights::W8(w), Some(rounding)) => self.gemm_int8(w, rounding),
+            (Weights::W4A8(w), Some((max_code, _))) => self.gemm_w4a8(w, max_code),
+            (Weights::W8(_) | Weights::W4A8(_), None) => unreachable!("fused_rule: rounded activations"),
         }
     }
 
@@ -155,7 +162,17 @@ impl Product<'_> {
         GemmW4 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
     }
 
-    fn gemm_int8(&self, w: &W8, max_code: u8, threshold: f32) -> Result<()> {
+    fn gemm_w4a8(&self, w: &W4A8, max_code: u8) -> Result<()> {
+        let ProductSize { m, n, k } = self.size();
+        let size = QuantizedSize { m, k, n, dtype: self.dtype, has_outliers: false };
+        let scratch_bytes = gemm_w4a8::scratch_bytes(self.device.limits(), self.size())?;
+        let lease = self.lease_rounded(size, [scratch_bytes])?;
+        let rounded = self.round(&lease, size, Rounding { max_code, threshold: 0.0 }, None)?;
+        GemmW4A8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype: self.dtype }
+            .enqueue(self.device, lease.region(NUM_REGIONS))
+    }
+
+    fn gemm_int8(&self, w: &W8, (max_code, threshold): (u8, f32)) -> Result<()> {
         let size = QuantizedSize {
             m: self.m,
             k: w.shape().k(),

@@ -10,6 +10,7 @@ use lowbit::Device;
 use lowbit::Dtype;
 use lowbit::GroupSize;
 use lowbit::Int4;
+use lowbit::Int4ChannelGroup;
 use lowbit::Int8;
 use lowbit::Linear4bit;
 use lowbit::Linear8bit;
@@ -105,6 +106,15 @@ fn product8(m: usize, n: usize, k: usize, threshold: f32) -> Counted {
     })
 }
 
+fn product_w4a8(m: usize, n: usize, k: usize) -> Counted {
+    let layer = Linear4bit::quantize(&random(Dtype::Bf16, &[n, k]), None, Int4ChannelGroup, &Device::cpu()).unwrap();
+    let layer = layer.with_activations(Activations::Int8 { threshold: 0.0 }).unwrap();
+    Counted::of(format!("int4_channel_group, int8 activations, bf16, M = {m}, N = {n}, K = {k}"), n * k, |device| {
+        let x = random(Dtype::Bf16, &[m, k]).to(device).unwrap();
+        layer.to(device).unwrap().forward_with(&x, Strategy::Fused).unwrap();
+    })
+}
+
 fn quantized(name: &str, recipe: impl Into<Recipe>, n: usize, k: usize) -> Counted {
     let weight = random(Dtype::Bf16, &[n, k]);
     Counted::of(format!("quantize {name} from bf16, {n} x {k}"), n * k, |device| {
@@ -129,6 +139,8 @@ fn cases() -> Vec<Counted> {
         quantized("NF4 block 64 nested", Nf4::default().double_quant(true), 1024, 1024),
         quantized("INT8 rows", Int8::default(), 1024, 1024),
         product4("NF4 block 64", Nf4::default(), m, n, k, Strategy::Fused),
+        product_w4a8(m, n, k),
+        product_w4a8(16, 4096, 4096),
     ]
 }
 
@@ -147,12 +159,21 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
 
     // All of the product is the promised instruction's. Tiles divide this shape, so nothing is padded.
     let (m, n, k) = MATRIX_CASE;
-    let products = ["gemm_dense_bf16", "gemm_int8_bf16", "gemm_int8_bf16", "gemm_w4_bf16"];
-    for (case, prefix) in [&cases[4], &cases[5], &cases[6], &cases[10]].into_iter().zip(products) {
+    for (case, prefix) in [
+        (&cases[4], "gemm_dense_bf16"),
+        (&cases[5], "gemm_int8_bf16"),
+        (&cases[6], "gemm_int8_bf16"),
+        (&cases[10], "gemm_w4_bf16"),
+        (&cases[11], "gemm_w4a8_bf16"),
+    ] {
         let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
         let macs: u64 =
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();
         assert_eq!(macs, (m * n * k) as u64, "{}: multiply-accumulates by {promised}", case.name);
+    }
+    for w4a8 in &cases[10..12] {
+        let shared = &w4a8.counts("gemm_w4a8_bf16").shared_loads;
+        assert_eq!(shared.wavefronts, shared.ideal_wavefronts, "{}: bank conflicts", w4a8.name);
     }
     // Rows of x beyond M = 1 are the padding of an 8-column instruction.
     assert_eq!(counts.total_matrix_macs(), 8 * gemv.weights);

@@ -196,6 +196,39 @@ fn the_main_loop_of_gemv_w4_keeps_its_budget() {
     }
 }
 
+/// The same for W4A8 with few rows of x: units of 2048 weights have 1088 bytes, so 31.0 weights a clock and multiprocessor. The
+/// instructions that widen (masks, shifts, byte permutes, and multiply-adds, those of addresses among them) are at most 7 for 8
+/// weights.
+#[test]
+fn the_main_loop_of_gemm_w4a8_keeps_its_budget() {
+    let Some(text) = built::CUBINS.iter().find(|c| c.0 == "gemm_w4a8" && c.1 == "90a").and_then(|c| disassembly(c.2))
+    else {
+        assert!(!built::REQUIRED, "LOWBIT_KERNELS=require, but there is no gemm_w4a8 for 90a, or no nvdisasm");
+        println!("skipped: no gemm_w4a8 for 90a, or no nvdisasm");
+        return;
+    };
+    const INTEGER: &[&str] = &["LOP3", "SHF", "IADD3", "LEA", "PRMT", "SEL", "ISETP", "VIADD", "VIMNMX", "VIADDMNMX"];
+    const WIDENING: &[&str] = &["LOP3", "SHF", "PRMT", "IMAD"];
+    const SHARED: &[&str] = &["LDS", "LDSM", "STS", "SHFL"];
+    for kernel in KERNELS.iter().filter(|kernel| kernel.file == "gemm_w4a8" && kernel.symbol.ends_with("_m16")) {
+        let body = kernel_text::main_loop(&text, kernel.symbol);
+        let count = |names: &[&str]| body.iter().filter(|i| names.contains(&i.split('.').next().unwrap())).count();
+        // An instruction of 16 x 8 x 32 takes 16 weights from each lane, twice for 16 rows of x.
+        let weights = 8 * count(&["IMMA"]);
+        assert!(weights >= 64, "{}: no main loop found", kernel.symbol);
+        for (what, count, budget) in [
+            ("instructions", body.len(), 4.1),
+            ("widening instructions", count(WIDENING), 0.875),
+            ("integer instructions", count(INTEGER), 2.0),
+            ("shared-memory and shuffle instructions", count(SHARED), 1.0),
+        ] {
+            let found = count as f64 / weights as f64;
+            println!("{}: {found:.2} {what} a weight, budget {budget}", kernel.symbol);
+            assert!(found <= budget, "{}: {found:.2} {what} a weight, the budget is {budget}", kernel.symbol);
+        }
+    }
+}
+
 #[test]
 fn the_main_loop_is_the_one_with_the_matrix_instructions() {
     let text = ".text.k:\n.L_x_0:\n /*00*/ MOV R1, R2 ;\n.L_x_1:\n /*10*/ HMMA.16816 R1 ;\n /*20*/ @P0 BRA `(.L_x_1) ;\n \

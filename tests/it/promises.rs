@@ -25,6 +25,8 @@ const S8_F16: &[&str] = &["m16n8k32.row.col.s32.s8.s8.s32", F16[0]];
 const S8_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.s8.s32", BF16[0]];
 const AFFINE_F16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", F16[0]];
 const AFFINE_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", BF16[0]];
+/// Codes of int4_channel_group, widened to bytes, times those of x.
+const U8_S8: &[&str] = &["m16n8k32.row.col.s32.u8.s8.s32"];
 
 /// The architectures whose tensor cores multiply 4-bit codes.
 const AMPERE_ADA: &[&str] = &["80", "89"];
@@ -42,6 +44,8 @@ pub const PROMISES: &[Promise] = &[
     promise("gemm_int8_bf16", "IMMA.16832", S8_BF16),
     promise("gemm_w4_f16", "HMMA.16816", F16),
     promise("gemm_w4_bf16", "HMMA.16816", BF16),
+    promise("gemm_w4a8_f16", "IMMA.16832", U8_S8),
+    promise("gemm_w4a8_bf16", "IMMA.16832", U8_S8),
     promise("gemv_w4_f16", "HMMA.16816", F16),
     promise("gemv_w4_bf16", "HMMA.16816", BF16),
 ];
