@@ -6,7 +6,8 @@
 //   affine_int8   (code - zero_point) * scale       u8 codes
 //   dynamic8      map[code] * absmax                u8 codes, a map of 256 values
 //
-// codes u8[N, K], out [N, K] f32, f16 or bf16, both 16-byte aligned; scales as args.h says. A thread has kSteps vectors of
+// codes u8[N, K], row-major or in the tiles of wgmma_w8.cuh, out [N, K] f32, f16 or bf16, both 16-byte aligned; scales as
+// args.h says. A thread has kSteps vectors of
 // as many values as 16 bytes of out hold, so that a warp's stores (two thirds of the traffic) fill whole cache lines; its
 // loads are 4 or 8 bytes, all asked for first. Within a vector the scale seldom changes: one look-up, and one a value where
 // it does.
@@ -40,14 +41,22 @@ __device__ __forceinline__ Codes<T> load_codes(const uint8_t *from) {
     return codes;
 }
 
-// Value by value: where a vector is cut by the end or by a change of scale.
+// Whether the codes of the vector at value `first` lie side by side: in tiles they do where it does not run across rows and
+// begins at a multiple of its length, so that it stays within 16 bytes.
+template <typename T>
+__device__ __forceinline__ bool is_whole_vector(const DequantInt8Args &args, uint64_t first) {
+    if (first + kVectorValues<T> > args.num_values) return false;
+    return !is_tiled(args.w.row_atoms) || args.w.cols.divisor % kVectorValues<T> == 0;
+}
+
+// Value by value: where a vector is cut by the end, by a change of scale or by the end of a row of tiles.
 template <Code8 kCode, typename T>
 __device__ __forceinline__ void dequantize_each(const DequantInt8Args &args, uint64_t first, const float *map) {
 #pragma unroll 1
     for (uint64_t i = first; i < first + kVectorValues<T> && i < args.num_values; ++i) {
         const uint64_t index = scale_run(args.w, i).index;
         const int32_t zero_point = kCode == Code8::kAffine ? zero_point_at(args.w, index) : 0;
-        const float value = value8<kCode>(args.w.codes[i], args.w.scales[index], zero_point, map);
+        const float value = value8<kCode>(args.w.codes[code_offset(args.w, i)], args.w.scales[index], zero_point, map);
         static_cast<T *>(args.out)[i] = narrow<T>(value);
     }
 }
@@ -66,14 +75,15 @@ __device__ __forceinline__ void dequantize(const DequantInt8Args &args) {
     Codes<T> codes[kSteps];
 #pragma unroll
     for (int step = 0; step < kSteps; ++step)
-        if (first_of(step) + kVector <= args.num_values) codes[step] = load_codes<T>(args.w.codes + first_of(step));
+        if (is_whole_vector<T>(args, first_of(step)))
+            codes[step] = load_codes<T>(args.w.codes + code_offset(args.w, first_of(step)));
 
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
         const uint64_t first = first_of(step);
         if (first >= args.num_values) return;
         const ScaleRun run = scale_run(args.w, first);
-        if (run.values < kVector || first + kVector > args.num_values) {
+        if (run.values < kVector || !is_whole_vector<T>(args, first)) {
             dequantize_each<kCode, T>(args, first, map);
             continue;
         }

@@ -13,6 +13,8 @@
 // tensor             The largest magnitude of a whole tensor, for one absmax that all rows share.
 // dequant_rows_int8  x' f32 [M, K] = an outlier's column ? x : code * (absmax / max_code).
 //
+// Codes are row-major, or in the tiles of wgmma_w8.cuh, padded with zeros.
+//
 // Nothing here waits for the host: how many columns there are is known on the device alone.
 
 #include "args.h"
@@ -88,8 +90,13 @@ template <typename T>
 struct Row {
     const QuantizeRowsArgs &args;
     const T *x;
-    int8_t *codes;
+    uint64_t index;
     uint32_t lane;
+
+    // Where the code of column `col` goes, and those of the rest of its 16 bytes after it.
+    __device__ __forceinline__ int8_t *code(uint32_t col) const {
+        return args.codes + (is_tiled(args.row_atoms) ? tiled_offset(index, col, args.row_atoms) : index * args.k + col);
+    }
 };
 
 // Takes a magnitude into `range`, and flags its column when it is an outlier.
@@ -165,9 +172,9 @@ struct ByVectors {
 #pragma unroll
         for (int i = 0; i < kHeld; ++i)
             if (first + i * kStride < k)
-                sum += encode_vector(held[i], factor, max_code, row.codes + first + i * kStride);
+                sum += encode_vector(held[i], factor, max_code, row.code(first + i * kStride));
         for (uint32_t col = first + kHeld * kStride; col < k; col += kStride)
-            sum += encode_vector(load_vector(row.x + col), factor, max_code, row.codes + col);
+            sum += encode_vector(load_vector(row.x + col), factor, max_code, row.code(col));
         return sum;
     }
 };
@@ -189,7 +196,7 @@ struct ByValues {
         int32_t sum = 0;
         for (uint32_t col = row.lane; col < row.args.k; col += kRowThreads) {
             const int32_t code = code_of(widen(row.x[col]), factor, max_code);
-            row.codes[col] = static_cast<int8_t>(code);
+            *row.code(col) = static_cast<int8_t>(code);
             sum += code;
         }
         return sum;
@@ -207,31 +214,41 @@ __device__ __forceinline__ void report_nonfinite(const Row<T> &row, uint64_t bas
     }
 }
 
+// Zeros from column `first` to the end of the row's last tile.
+template <typename T, int kRowThreads>
+__device__ __forceinline__ void pad_row(const Row<T> &row, uint32_t first) {
+    const uint32_t end = (row.args.k + kTileK - 1) / kTileK * kTileK;
+    for (uint32_t col = first + row.lane; col < end; col += kRowThreads) *row.code(col) = 0;
+}
+
 template <typename T, int kRowThreads, typename Access>
-__device__ __forceinline__ void quantize_row(const Row<T> &row, uint64_t index, Access access) {
+__device__ __forceinline__ void quantize_row(const Row<T> &row, Access access) {
     const QuantizeRowsArgs &args = row.args;
     RowRange range = reduce_row<kRowThreads>(access.scan(row));
-    if (!range.is_finite && args.first_nonfinite != nullptr) report_nonfinite<T, kRowThreads>(row, index * args.k);
+    if (!range.is_finite && args.first_nonfinite != nullptr) report_nonfinite<T, kRowThreads>(row, row.index * args.k);
     if (args.tensor_absmax != nullptr) range.absmax = *args.tensor_absmax;
 
     // The reciprocal comes first: the product is rounded as bitsandbytes rounds it.
     const float factor = __fmul_rn(__frcp_rn(range.absmax), args.max_code);
     int32_t sum = access.encode(row, factor, static_cast<int32_t>(args.max_code));
+    if (is_tiled(args.row_atoms)) pad_row<T, kRowThreads>(row, args.k);
 
     if (args.sums != nullptr) sum = reduce_row<kRowThreads>(sum);
     if (row.lane != 0) return;
-    if (args.sums != nullptr) args.sums[index] = sum;
-    if (args.absmax != nullptr) args.absmax[index] = range.is_finite ? range.absmax : NAN;
+    if (args.sums != nullptr) args.sums[row.index] = sum;
+    if (args.absmax != nullptr) args.absmax[row.index] = range.is_finite ? range.absmax : NAN;
 }
 
 template <typename T, int kRowThreads>
 __device__ __forceinline__ void quantize_rows(const QuantizeRowsArgs &args) {
     const uint64_t index = static_cast<uint64_t>(blockIdx.x) * (kThreads / kRowThreads) + threadIdx.x / kRowThreads;
-    if (index >= args.m) return;  // whole warps alone
-    const uint64_t base = index * args.k;
-    const Row<T> row = {args, static_cast<const T *>(args.x) + base, args.codes + base, threadIdx.x % kRowThreads};
-    if (args.is_aligned != 0) quantize_row<T, kRowThreads>(row, index, ByVectors<T, kRowThreads>());
-    else quantize_row<T, kRowThreads>(row, index, ByValues<T, kRowThreads>());
+    const Row<T> row = {args, static_cast<const T *>(args.x) + index * args.k, index, threadIdx.x % kRowThreads};
+    if (index >= args.m) {  // whole warps alone
+        if (is_tiled(args.row_atoms) && index < 8 * args.row_atoms) pad_row<T, kRowThreads>(row, 0);
+        return;
+    }
+    if (args.is_aligned != 0) quantize_row<T, kRowThreads>(row, ByVectors<T, kRowThreads>());
+    else quantize_row<T, kRowThreads>(row, ByValues<T, kRowThreads>());
 }
 
 // The sum over the block; every thread gets it.
@@ -291,9 +308,10 @@ __device__ __forceinline__ void gather(const OutliersArgs &args, uint64_t row, u
     }
     const uint64_t index = row * args.k + column;
     static_cast<T *>(args.outlier_x)[row * args.ld + rank] = static_cast<const T *>(args.x)[index];
-    const int32_t code = args.codes[index];
+    int8_t *at = args.codes + (is_tiled(args.row_atoms) ? tiled_offset(row, column, args.row_atoms) : index);
+    const int32_t code = *at;
     if (code != 0) {
-        args.codes[index] = 0;
+        *at = 0;
         atomicSub(args.sums + row, code);
     }
 }

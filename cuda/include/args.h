@@ -56,6 +56,21 @@ struct GemmInt8Args {
 };
 static_assert(sizeof(GemmInt8Args) == 144, "src/cuda/args.rs has the same size");
 
+/// Arguments of `gemm_int8_sm90`. x and W are in the layout wgmma_w8 (src/layout/wgmma_w8.rs), W with its rows in pairs.
+///
+/// A unit of work is a tile of y by a part of K; unit i is part i / (token_tiles * row_tiles).
+struct GemmInt8Sm90Args {
+    GemmInt8Args product;
+    uint32_t x_atoms;          ///< rows of x in eights
+    uint32_t w_atoms;          ///< rows of W in eights, an even number
+    uint32_t k_tiles;          ///< K in tiles of 128
+    uint32_t tiles_per_split;  ///< of K
+    uint32_t token_tiles;      ///< of y, along M
+    uint32_t row_tiles;        ///< of y, along N
+    uint32_t units;
+    uint32_t whole_pairs;      ///< 1: N is even and y aligned to two of its elements
+};
+static_assert(sizeof(GemmInt8Sm90Args) == 176, "src/cuda/args.rs has the same size");
 /// Arguments of `gemm_int4`, its products. Codes are s4, two a byte, the even column in the low half; rows have `row_bytes`
 /// bytes, zeros beyond K.
 struct GemmInt4Args {
@@ -107,7 +122,7 @@ struct DivisorArgs {
 };
 static_assert(sizeof(DivisorArgs) == 24, "src/cuda/args.rs has the same size");
 
-/// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes row-major [N, K], one byte each.
+/// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes [N, K], one byte each, row-major or in tiles.
 ///
 /// Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
 struct W8Args {
@@ -117,11 +132,13 @@ struct W8Args {
     DEVICE_PTR(const float) map;            ///< f32[256], of the dynamic map; null otherwise
     DivisorArgs row_len;                    ///< values per row of scales
     DivisorArgs group;                      ///< values per scale; the last of a row may have fewer
+    DivisorArgs cols;                       ///< K
     uint64_t groups_per_row;
+    uint64_t row_atoms;   ///< 0: row-major; else the layout wgmma_w8 with rows in pairs, so many eights of rows
     uint32_t zero_point;  ///< of affine codes without stored ones
     uint32_t is_affine;   ///< 1: (code - zero point) * scale; 0: INT8 by absmax, or the dynamic map
 };
-static_assert(sizeof(W8Args) == 96, "src/cuda/args.rs has the same size");
+static_assert(sizeof(W8Args) == 128, "src/cuda/args.rs has the same size");
 
 /// Arguments of `dequant_int8`: all values of a matrix, as floats.
 struct DequantInt8Args {
@@ -129,30 +146,31 @@ struct DequantInt8Args {
     DEVICE_PTR(void) out;  ///< [num_values] of the kernel's type
     uint64_t num_values;
 };
-static_assert(sizeof(DequantInt8Args) == 112, "src/cuda/args.rs has the same size");
+static_assert(sizeof(DequantInt8Args) == 144, "src/cuda/args.rs has the same size");
 
 /// Arguments of `quantize_int8`, rows to codes. Addresses that may be null: what is not wanted.
 struct QuantizeRowsArgs {
     DEVICE_PTR(const void) x;                ///< [M, K] of the kernel's type
-    DEVICE_PTR(int8_t) codes;                ///< [M, K]
+    DEVICE_PTR(int8_t) codes;                ///< [M, K], row-major or in tiles
     DEVICE_PTR(float) absmax;                ///< [M]; may be null
     DEVICE_PTR(int32_t) sums;                ///< [M], of each row's codes; may be null
     DEVICE_PTR(uint8_t) flags;               ///< [K], set to 1 where a column has an outlier; may be null
     DEVICE_PTR(uint64_t) first_nonfinite;    ///< lowered to the flat index of a NaN or infinity; may be null
     DEVICE_PTR(const float) tensor_absmax;   ///< one absmax for all rows, instead of their own; may be null
     uint64_t m;
+    uint64_t row_atoms;   ///< 0: codes row-major; else in the layout wgmma_w8, so many eights of rows, padded with zeros
     uint32_t k;
     uint32_t is_aligned;  ///< 1: rows of x begin at multiples of 16 bytes, rows of codes at multiples of 16 values of x
     float threshold;      ///< magnitudes from here on are outliers; NaN: none are
     float max_code;
 };
-static_assert(sizeof(QuantizeRowsArgs) == 80, "src/cuda/args.rs has the same size");
+static_assert(sizeof(QuantizeRowsArgs) == 88, "src/cuda/args.rs has the same size");
 
 /// Arguments of `quantize_int8`, the columns with outliers.
 struct OutliersArgs {
     W8Args w;
     DEVICE_PTR(const void) x;         ///< [M, K] of the kernel's type
-    DEVICE_PTR(int8_t) codes;         ///< [M, K]: zeroed in these columns
+    DEVICE_PTR(int8_t) codes;         ///< [M, K], row-major or in tiles: zeroed in these columns
     DEVICE_PTR(int32_t) sums;         ///< [M]: of the codes that stay
     DEVICE_PTR(const uint8_t) flags;  ///< [K padded to a multiple of 256], 1 for the columns that are taken, 0 otherwise
     DEVICE_PTR(uint32_t) columns;     ///< [K]: their indices, ascending
@@ -160,11 +178,12 @@ struct OutliersArgs {
     DEVICE_PTR(void) outlier_x;       ///< [M, ld] of the kernel's type
     DEVICE_PTR(void) outlier_w;       ///< [N, ld] of the kernel's type
     uint64_t m;
-    uint64_t n;  ///< 0 when W is not gathered
+    uint64_t n;          ///< 0 when W is not gathered
+    uint64_t row_atoms;  ///< of `codes`, as of QuantizeRowsArgs
     uint32_t k;
     uint32_t ld;  ///< K rounded up to 16
 };
-static_assert(sizeof(OutliersArgs) == 184, "src/cuda/args.rs has the same size");
+static_assert(sizeof(OutliersArgs) == 224, "src/cuda/args.rs has the same size");
 
 /// Arguments of `quantize_int8`, rounded rows as floats.
 struct DequantRowsArgs {

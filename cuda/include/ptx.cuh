@@ -38,6 +38,12 @@ __device__ __forceinline__ uint32_t used_here(uint32_t value) {
     return value;
 }
 
+template <typename T>
+__device__ __forceinline__ T *used_here(T *pointer) {
+    asm volatile("" : "+l"(pointer));
+    return pointer;
+}
+
 // 4 bytes of shared memory that nobody writes meanwhile, so that the load may move.
 __device__ __forceinline__ uint32_t load_shared_4(uint32_t from) {
     uint32_t value;
@@ -58,6 +64,11 @@ __device__ __forceinline__ void ldmatrix_x2(uint32_t (&tiles)[2], uint32_t row_a
                  : "=r"(tiles[0]), "=r"(tiles[1])
                  : "r"(row_address)
                  : "memory");
+}
+
+// 4 bytes to shared memory.
+__device__ __forceinline__ void store_shared_4(uint32_t to, uint32_t word) {
+    asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(word) : "memory");
 }
 
 // 16 bytes to shared memory.

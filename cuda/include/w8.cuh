@@ -2,6 +2,7 @@
 #pragma once
 
 #include "args.h"
+#include "wgmma_w8.cuh"
 
 // How an 8-bit code becomes a value.
 enum class Code8 { kInt8, kAffine, kDynamic };
@@ -29,6 +30,13 @@ __device__ __forceinline__ ScaleRun scale_run(const W8Args &w, uint64_t i) {
     return {row * w.groups_per_row + group, (group_end < row_len ? group_end : row_len) - col};
 }
 
+// Where the code of value `i` of the flattened matrix is.
+__device__ __forceinline__ uint64_t code_offset(const W8Args &w, uint64_t i) {
+    if (!is_tiled(w.row_atoms)) return i;
+    const uint64_t row = divide(i, w.cols);
+    return tiled_offset(place_of_w(row), static_cast<uint32_t>(i - row * w.cols.divisor), w.row_atoms);
+}
+
 __device__ __forceinline__ int32_t zero_point_at(const W8Args &w, uint64_t scale_index) {
     return w.zero_points != nullptr ? w.zero_points[scale_index] : static_cast<int32_t>(w.zero_point);
 }
@@ -45,9 +53,10 @@ __device__ __forceinline__ float value8(uint32_t code, float scale, int32_t zero
 __device__ __forceinline__ float value8_at(const W8Args &w, uint64_t i) {
     const uint64_t index = scale_run(w, i).index;
     const float scale = w.scales[index];
+    const uint32_t code = w.codes[code_offset(w, i)];
     switch (code8_of(w)) {
-        case Code8::kDynamic: return value8<Code8::kDynamic>(w.codes[i], scale, 0, w.map);
-        case Code8::kAffine: return value8<Code8::kAffine>(w.codes[i], scale, zero_point_at(w, index), nullptr);
-        default: return value8<Code8::kInt8>(w.codes[i], scale, 0, nullptr);
+        case Code8::kDynamic: return value8<Code8::kDynamic>(code, scale, 0, w.map);
+        case Code8::kAffine: return value8<Code8::kAffine>(code, scale, zero_point_at(w, index), nullptr);
+        default: return value8<Code8::kInt8>(code, scale, 0, nullptr);
     }
 }

@@ -112,6 +112,44 @@ const _: () = {
     ["Offset of field: GemmInt8Args::scale_per_row"][::core::mem::offset_of!(GemmInt8Args, scale_per_row) - 136usize];
     ["Offset of field: GemmInt8Args::factor"][::core::mem::offset_of!(GemmInt8Args, factor) - 140usize];
 };
+/// Arguments of `gemm_int8_sm90`. x and W are in the layout wgmma_w8 (src/layout/wgmma_w8.rs), W with its rows in pairs.\n\n A unit of work is a tile of y by a part of K; unit i is part i / (token_tiles * row_tiles).
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GemmInt8Sm90Args {
+    pub product: GemmInt8Args,
+    /// rows of x in eights
+    pub x_atoms: u32,
+    /// rows of W in eights, an even number
+    pub w_atoms: u32,
+    /// K in tiles of 128
+    pub k_tiles: u32,
+    /// of K
+    pub tiles_per_split: u32,
+    /// of y, along M
+    pub token_tiles: u32,
+    /// of y, along N
+    pub row_tiles: u32,
+    pub units: u32,
+    /// 1: N is even and y aligned to two of its elements
+    pub whole_pairs: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmInt8Sm90Args"][::core::mem::size_of::<GemmInt8Sm90Args>() - 176usize];
+    ["Alignment of GemmInt8Sm90Args"][::core::mem::align_of::<GemmInt8Sm90Args>() - 8usize];
+    ["Offset of field: GemmInt8Sm90Args::product"][::core::mem::offset_of!(GemmInt8Sm90Args, product) - 0usize];
+    ["Offset of field: GemmInt8Sm90Args::x_atoms"][::core::mem::offset_of!(GemmInt8Sm90Args, x_atoms) - 144usize];
+    ["Offset of field: GemmInt8Sm90Args::w_atoms"][::core::mem::offset_of!(GemmInt8Sm90Args, w_atoms) - 148usize];
+    ["Offset of field: GemmInt8Sm90Args::k_tiles"][::core::mem::offset_of!(GemmInt8Sm90Args, k_tiles) - 152usize];
+    ["Offset of field: GemmInt8Sm90Args::tiles_per_split"]
+        [::core::mem::offset_of!(GemmInt8Sm90Args, tiles_per_split) - 156usize];
+    ["Offset of field: GemmInt8Sm90Args::token_tiles"]
+        [::core::mem::offset_of!(GemmInt8Sm90Args, token_tiles) - 160usize];
+    ["Offset of field: GemmInt8Sm90Args::row_tiles"][::core::mem::offset_of!(GemmInt8Sm90Args, row_tiles) - 164usize];
+    ["Offset of field: GemmInt8Sm90Args::units"][::core::mem::offset_of!(GemmInt8Sm90Args, units) - 168usize];
+    ["Offset of field: GemmInt8Sm90Args::whole_pairs"]
+        [::core::mem::offset_of!(GemmInt8Sm90Args, whole_pairs) - 172usize];
+};
 /// Arguments of `gemm_int4`, its products. Codes are s4, two a byte, the even column in the low half; rows have `row_bytes`\n bytes, zeros beyond K.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
@@ -227,7 +265,7 @@ const _: () = {
     ["Offset of field: DivisorArgs::multiplier"][::core::mem::offset_of!(DivisorArgs, multiplier) - 8usize];
     ["Offset of field: DivisorArgs::shift"][::core::mem::offset_of!(DivisorArgs, shift) - 16usize];
 };
-/// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes row-major [N, K], one byte each.\n\n Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
+/// A matrix in an 8-bit format, W8 in src/cuda/ops/w8.rs: codes [N, K], one byte each, row-major or in tiles.\n\n Value i of the flattened matrix has scale (i / row_len) * groups_per_row + (i % row_len) / group.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct W8Args {
@@ -241,7 +279,11 @@ pub struct W8Args {
     pub row_len: DivisorArgs,
     /// values per scale; the last of a row may have fewer
     pub group: DivisorArgs,
+    /// K
+    pub cols: DivisorArgs,
     pub groups_per_row: u64,
+    /// 0: row-major; else the layout wgmma_w8 with rows in pairs, so many eights of rows
+    pub row_atoms: u64,
     /// of affine codes without stored ones
     pub zero_point: u32,
     /// 1: (code - zero point) * scale; 0: INT8 by absmax, or the dynamic map
@@ -249,7 +291,7 @@ pub struct W8Args {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of W8Args"][::core::mem::size_of::<W8Args>() - 96usize];
+    ["Size of W8Args"][::core::mem::size_of::<W8Args>() - 128usize];
     ["Alignment of W8Args"][::core::mem::align_of::<W8Args>() - 8usize];
     ["Offset of field: W8Args::codes"][::core::mem::offset_of!(W8Args, codes) - 0usize];
     ["Offset of field: W8Args::scales"][::core::mem::offset_of!(W8Args, scales) - 8usize];
@@ -257,9 +299,11 @@ const _: () = {
     ["Offset of field: W8Args::map"][::core::mem::offset_of!(W8Args, map) - 24usize];
     ["Offset of field: W8Args::row_len"][::core::mem::offset_of!(W8Args, row_len) - 32usize];
     ["Offset of field: W8Args::group"][::core::mem::offset_of!(W8Args, group) - 56usize];
-    ["Offset of field: W8Args::groups_per_row"][::core::mem::offset_of!(W8Args, groups_per_row) - 80usize];
-    ["Offset of field: W8Args::zero_point"][::core::mem::offset_of!(W8Args, zero_point) - 88usize];
-    ["Offset of field: W8Args::is_affine"][::core::mem::offset_of!(W8Args, is_affine) - 92usize];
+    ["Offset of field: W8Args::cols"][::core::mem::offset_of!(W8Args, cols) - 80usize];
+    ["Offset of field: W8Args::groups_per_row"][::core::mem::offset_of!(W8Args, groups_per_row) - 104usize];
+    ["Offset of field: W8Args::row_atoms"][::core::mem::offset_of!(W8Args, row_atoms) - 112usize];
+    ["Offset of field: W8Args::zero_point"][::core::mem::offset_of!(W8Args, zero_point) - 120usize];
+    ["Offset of field: W8Args::is_affine"][::core::mem::offset_of!(W8Args, is_affine) - 124usize];
 };
 /// Arguments of `dequant_int8`: all values of a matrix, as floats.
 #[repr(C)]
@@ -272,11 +316,11 @@ pub struct DequantInt8Args {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of DequantInt8Args"][::core::mem::size_of::<DequantInt8Args>() - 112usize];
+    ["Size of DequantInt8Args"][::core::mem::size_of::<DequantInt8Args>() - 144usize];
     ["Alignment of DequantInt8Args"][::core::mem::align_of::<DequantInt8Args>() - 8usize];
     ["Offset of field: DequantInt8Args::w"][::core::mem::offset_of!(DequantInt8Args, w) - 0usize];
-    ["Offset of field: DequantInt8Args::out"][::core::mem::offset_of!(DequantInt8Args, out) - 96usize];
-    ["Offset of field: DequantInt8Args::num_values"][::core::mem::offset_of!(DequantInt8Args, num_values) - 104usize];
+    ["Offset of field: DequantInt8Args::out"][::core::mem::offset_of!(DequantInt8Args, out) - 128usize];
+    ["Offset of field: DequantInt8Args::num_values"][::core::mem::offset_of!(DequantInt8Args, num_values) - 136usize];
 };
 /// Arguments of `quantize_int8`, rows to codes. Addresses that may be null: what is not wanted.
 #[repr(C)]
@@ -284,7 +328,7 @@ const _: () = {
 pub struct QuantizeRowsArgs {
     /// [M, K] of the kernel's type
     pub x: u64,
-    /// [M, K]
+    /// [M, K], row-major or in tiles
     pub codes: u64,
     /// [M]; may be null
     pub absmax: u64,
@@ -297,6 +341,8 @@ pub struct QuantizeRowsArgs {
     /// one absmax for all rows, instead of their own; may be null
     pub tensor_absmax: u64,
     pub m: u64,
+    /// 0: codes row-major; else in the layout wgmma_w8, so many eights of rows, padded with zeros
+    pub row_atoms: u64,
     pub k: u32,
     /// 1: rows of x begin at multiples of 16 bytes, rows of codes at multiples of 16 values of x
     pub is_aligned: u32,
@@ -306,7 +352,7 @@ pub struct QuantizeRowsArgs {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of QuantizeRowsArgs"][::core::mem::size_of::<QuantizeRowsArgs>() - 80usize];
+    ["Size of QuantizeRowsArgs"][::core::mem::size_of::<QuantizeRowsArgs>() - 88usize];
     ["Alignment of QuantizeRowsArgs"][::core::mem::align_of::<QuantizeRowsArgs>() - 8usize];
     ["Offset of field: QuantizeRowsArgs::x"][::core::mem::offset_of!(QuantizeRowsArgs, x) - 0usize];
     ["Offset of field: QuantizeRowsArgs::codes"][::core::mem::offset_of!(QuantizeRowsArgs, codes) - 8usize];
@@ -318,10 +364,11 @@ const _: () = {
     ["Offset of field: QuantizeRowsArgs::tensor_absmax"]
         [::core::mem::offset_of!(QuantizeRowsArgs, tensor_absmax) - 48usize];
     ["Offset of field: QuantizeRowsArgs::m"][::core::mem::offset_of!(QuantizeRowsArgs, m) - 56usize];
-    ["Offset of field: QuantizeRowsArgs::k"][::core::mem::offset_of!(QuantizeRowsArgs, k) - 64usize];
-    ["Offset of field: QuantizeRowsArgs::is_aligned"][::core::mem::offset_of!(QuantizeRowsArgs, is_aligned) - 68usize];
-    ["Offset of field: QuantizeRowsArgs::threshold"][::core::mem::offset_of!(QuantizeRowsArgs, threshold) - 72usize];
-    ["Offset of field: QuantizeRowsArgs::max_code"][::core::mem::offset_of!(QuantizeRowsArgs, max_code) - 76usize];
+    ["Offset of field: QuantizeRowsArgs::row_atoms"][::core::mem::offset_of!(QuantizeRowsArgs, row_atoms) - 64usize];
+    ["Offset of field: QuantizeRowsArgs::k"][::core::mem::offset_of!(QuantizeRowsArgs, k) - 72usize];
+    ["Offset of field: QuantizeRowsArgs::is_aligned"][::core::mem::offset_of!(QuantizeRowsArgs, is_aligned) - 76usize];
+    ["Offset of field: QuantizeRowsArgs::threshold"][::core::mem::offset_of!(QuantizeRowsArgs, threshold) - 80usize];
+    ["Offset of field: QuantizeRowsArgs::max_code"][::core::mem::offset_of!(QuantizeRowsArgs, max_code) - 84usize];
 };
 /// Arguments of `quantize_int8`, the columns with outliers.
 #[repr(C)]
@@ -330,7 +377,7 @@ pub struct OutliersArgs {
     pub w: W8Args,
     /// [M, K] of the kernel's type
     pub x: u64,
-    /// [M, K]: zeroed in these columns
+    /// [M, K], row-major or in tiles: zeroed in these columns
     pub codes: u64,
     /// [M]: of the codes that stay
     pub sums: u64,
@@ -347,27 +394,30 @@ pub struct OutliersArgs {
     pub m: u64,
     /// 0 when W is not gathered
     pub n: u64,
+    /// of `codes`, as of QuantizeRowsArgs
+    pub row_atoms: u64,
     pub k: u32,
     /// K rounded up to 16
     pub ld: u32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of OutliersArgs"][::core::mem::size_of::<OutliersArgs>() - 184usize];
+    ["Size of OutliersArgs"][::core::mem::size_of::<OutliersArgs>() - 224usize];
     ["Alignment of OutliersArgs"][::core::mem::align_of::<OutliersArgs>() - 8usize];
     ["Offset of field: OutliersArgs::w"][::core::mem::offset_of!(OutliersArgs, w) - 0usize];
-    ["Offset of field: OutliersArgs::x"][::core::mem::offset_of!(OutliersArgs, x) - 96usize];
-    ["Offset of field: OutliersArgs::codes"][::core::mem::offset_of!(OutliersArgs, codes) - 104usize];
-    ["Offset of field: OutliersArgs::sums"][::core::mem::offset_of!(OutliersArgs, sums) - 112usize];
-    ["Offset of field: OutliersArgs::flags"][::core::mem::offset_of!(OutliersArgs, flags) - 120usize];
-    ["Offset of field: OutliersArgs::columns"][::core::mem::offset_of!(OutliersArgs, columns) - 128usize];
-    ["Offset of field: OutliersArgs::count"][::core::mem::offset_of!(OutliersArgs, count) - 136usize];
-    ["Offset of field: OutliersArgs::outlier_x"][::core::mem::offset_of!(OutliersArgs, outlier_x) - 144usize];
-    ["Offset of field: OutliersArgs::outlier_w"][::core::mem::offset_of!(OutliersArgs, outlier_w) - 152usize];
-    ["Offset of field: OutliersArgs::m"][::core::mem::offset_of!(OutliersArgs, m) - 160usize];
-    ["Offset of field: OutliersArgs::n"][::core::mem::offset_of!(OutliersArgs, n) - 168usize];
-    ["Offset of field: OutliersArgs::k"][::core::mem::offset_of!(OutliersArgs, k) - 176usize];
-    ["Offset of field: OutliersArgs::ld"][::core::mem::offset_of!(OutliersArgs, ld) - 180usize];
+    ["Offset of field: OutliersArgs::x"][::core::mem::offset_of!(OutliersArgs, x) - 128usize];
+    ["Offset of field: OutliersArgs::codes"][::core::mem::offset_of!(OutliersArgs, codes) - 136usize];
+    ["Offset of field: OutliersArgs::sums"][::core::mem::offset_of!(OutliersArgs, sums) - 144usize];
+    ["Offset of field: OutliersArgs::flags"][::core::mem::offset_of!(OutliersArgs, flags) - 152usize];
+    ["Offset of field: OutliersArgs::columns"][::core::mem::offset_of!(OutliersArgs, columns) - 160usize];
+    ["Offset of field: OutliersArgs::count"][::core::mem::offset_of!(OutliersArgs, count) - 168usize];
+    ["Offset of field: OutliersArgs::outlier_x"][::core::mem::offset_of!(OutliersArgs, outlier_x) - 176usize];
+    ["Offset of field: OutliersArgs::outlier_w"][::core::mem::offset_of!(OutliersArgs, outlier_w) - 184usize];
+    ["Offset of field: OutliersArgs::m"][::core::mem::offset_of!(OutliersArgs, m) - 192usize];
+    ["Offset of field: OutliersArgs::n"][::core::mem::offset_of!(OutliersArgs, n) - 200usize];
+    ["Offset of field: OutliersArgs::row_atoms"][::core::mem::offset_of!(OutliersArgs, row_atoms) - 208usize];
+    ["Offset of field: OutliersArgs::k"][::core::mem::offset_of!(OutliersArgs, k) - 216usize];
+    ["Offset of field: OutliersArgs::ld"][::core::mem::offset_of!(OutliersArgs, ld) - 220usize];
 };
 /// Arguments of `quantize_int8`, rounded rows as floats.
 #[repr(C)]

@@ -15,13 +15,43 @@ pub struct Kernel {
     pub threads: u32,
     /// Bytes of its argument struct.
     pub args_bytes: usize,
-    /// The lowest compute capability that has it.
-    pub min_capability: u32,
+    /// The compute capabilities that have it.
+    pub capabilities: Capabilities,
 }
 
-/// A constant for each kernel, and [`KERNELS`] with all of them. `file(Args) since capability { NAME: "symbol" of threads }`.
+/// The compute capabilities that a kernel is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Capabilities {
+    /// This and all above.
+    Since(u32),
+    /// This alone: it uses what later ones do not have, as code for sm_90a does.
+    Only(u32),
+}
+
+impl Capabilities {
+    /// [`Capabilities::Since`].
+    pub const fn since(capability: u32) -> Self {
+        Self::Since(capability)
+    }
+
+    /// [`Capabilities::Only`].
+    pub const fn only(capability: u32) -> Self {
+        Self::Only(capability)
+    }
+
+    /// Whether `capability` is among them.
+    pub fn include(self, capability: u32) -> bool {
+        match self {
+            Self::Since(lowest) => lowest <= capability,
+            Self::Only(one) => one == capability,
+        }
+    }
+}
+
+/// A constant for each kernel, and [`KERNELS`] with all of them: `file(Args) since capability { NAME: "symbol" of threads }`,
+/// or `only capability`.
 macro_rules! kernels {
-    ($($file:ident($args:ident) since $capability:literal {
+    ($($file:ident($args:ident) $scope:ident $capability:literal {
         $($(#[$doc:meta])* $name:ident: $symbol:literal of $threads:literal,)*
     })*) => {
         $($(
@@ -31,7 +61,7 @@ macro_rules! kernels {
                 symbol: $symbol,
                 threads: $threads,
                 args_bytes: size_of::<args::$args>(),
-                min_capability: $capability,
+                capabilities: Capabilities::$scope($capability),
             };
         )*)*
 
@@ -172,6 +202,40 @@ kernels! {
         GEMM_INT8_BF16_AFFINE_UNALIGNED: "gemm_int8_bf16_affine_unaligned" of 128,
         /// Adds up the splits of K, bf16.
         GEMM_INT8_REDUCE_BF16: "gemm_int8_reduce_bf16" of 256,
+    }
+    gemm_int8_sm90(GemmInt8Sm90Args) only 90 {
+        /// f16, tiles of 16 tokens.
+        GEMM_INT8_SM90_F16_M16: "gemm_int8_sm90_f16_m16" of 384,
+        /// f16, tiles of 64 tokens.
+        GEMM_INT8_SM90_F16_M64: "gemm_int8_sm90_f16_m64" of 384,
+        /// f16, tiles of 128 tokens.
+        GEMM_INT8_SM90_F16_M128: "gemm_int8_sm90_f16_m128" of 384,
+        /// f16, tiles of 256 tokens.
+        GEMM_INT8_SM90_F16_M256: "gemm_int8_sm90_f16_m256" of 384,
+        /// f16, affine INT8, tiles of 16 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M16: "gemm_int8_sm90_f16_affine_m16" of 384,
+        /// f16, affine INT8, tiles of 64 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M64: "gemm_int8_sm90_f16_affine_m64" of 384,
+        /// f16, affine INT8, tiles of 128 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M128: "gemm_int8_sm90_f16_affine_m128" of 384,
+        /// f16, affine INT8, tiles of 256 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M256: "gemm_int8_sm90_f16_affine_m256" of 384,
+        /// bf16, tiles of 16 tokens.
+        GEMM_INT8_SM90_BF16_M16: "gemm_int8_sm90_bf16_m16" of 384,
+        /// bf16, tiles of 64 tokens.
+        GEMM_INT8_SM90_BF16_M64: "gemm_int8_sm90_bf16_m64" of 384,
+        /// bf16, tiles of 128 tokens.
+        GEMM_INT8_SM90_BF16_M128: "gemm_int8_sm90_bf16_m128" of 384,
+        /// bf16, tiles of 256 tokens.
+        GEMM_INT8_SM90_BF16_M256: "gemm_int8_sm90_bf16_m256" of 384,
+        /// bf16, affine INT8, tiles of 16 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M16: "gemm_int8_sm90_bf16_affine_m16" of 384,
+        /// bf16, affine INT8, tiles of 64 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M64: "gemm_int8_sm90_bf16_affine_m64" of 384,
+        /// bf16, affine INT8, tiles of 128 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M128: "gemm_int8_sm90_bf16_affine_m128" of 384,
+        /// bf16, affine INT8, tiles of 256 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M256: "gemm_int8_sm90_bf16_affine_m256" of 384,
     }
     gemm_w4(GemmW4Args) since 80 {
         /// f16 activations, 32 rows of x at a time, f32 or double-quantized scales.

@@ -8,6 +8,7 @@ use crate::cuda::ops::gemm_int4;
 use crate::cuda::ops::gemm_int4::GemmInt4;
 use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
+use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::gemm_w4;
 use crate::cuda::ops::gemm_w4::GemmW4;
 use crate::cuda::ops::gemm_w4a8;
@@ -26,6 +27,7 @@ use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w4::W4;
 use crate::cuda::ops::w4a8::W4A8;
+use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
 use crate::cuda::plan;
 use crate::cuda::prepared::Weights;
@@ -179,13 +181,20 @@ impl Product<'_> {
             n: w.shape().n(),
             dtype: self.dtype,
             has_outliers: threshold > 0.0,
+            order: w.order(),
         };
-        let scratch_bytes = gemm_int8::scratch_bytes(self.device.limits(), self.size())?;
+        let scratch_bytes = match w.order() {
+            CodeOrder::Rows => gemm_int8::scratch_bytes(self.device.limits(), self.size())?,
+            CodeOrder::Tiles => gemm_int8_sm90::scratch_bytes(self.device.limits(), self.size())?,
+        };
         let lease = self.lease_rounded(size, [scratch_bytes])?;
         let rounded = self.round(&lease, size, Rounding { max_code, threshold }, Some(w))?;
         let (m, dtype) = (self.m, self.dtype);
-        GemmInt8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype }
-            .enqueue(self.device, lease.region(NUM_REGIONS))
+        let product = GemmInt8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype };
+        match w.order() {
+            CodeOrder::Rows => product.enqueue(self.device, lease.region(NUM_REGIONS)),
+            CodeOrder::Tiles => gemm_int8_sm90::enqueue(&product, self.device, lease.region(NUM_REGIONS)),
+        }
     }
 
     /// Rounds x to 4 bits and multiplies it by `w`.
@@ -237,7 +246,8 @@ impl Product<'_> {
             self.weights.dequantize(self.device, self.dtype, w)?;
             return gemm(self.x, w, self.dtype, lease.region(1));
         };
-        let rows = QuantizedSize { m, k, n: 0, dtype: self.dtype, has_outliers: threshold > 0.0 };
+        let order = CodeOrder::Rows;
+        let rows = QuantizedSize { m, k, n: 0, dtype: self.dtype, has_outliers: threshold > 0.0, order };
         let scratch_bytes = gemm_dense::scratch_bytes(self.device.limits(), size, Dtype::F32)?;
         let lease = self.lease_rounded(rows, [4 * m * k, 4 * n * k, scratch_bytes])?;
         let [x, w, scratch] = std::array::from_fn(|i| lease.region(NUM_REGIONS + i));

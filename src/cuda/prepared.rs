@@ -10,9 +10,12 @@ use crate::cuda::ops::dequant_int8;
 use crate::cuda::ops::dequant_w4::dequant_w4;
 use crate::cuda::ops::dequant_w4a8::dequant_w4a8;
 use crate::cuda::ops::gemm_int4;
+use crate::cuda::ops::gemm_int8;
+use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::w4::W4;
 use crate::cuda::ops::w4a8::W4A8;
+use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
 use crate::error::Error;
 use crate::error::Result;
@@ -53,7 +56,7 @@ impl Weights {
         match format.code_bits() {
             _ if format == Format::Int4ChannelGroup => Ok(Self::W4A8(W4A8::upload(device, matrix)?)),
             4 => Ok(Self::W4(W4::upload(device, matrix)?)),
-            _ => Ok(Self::W8(W8::upload(device, matrix)?)),
+            _ => Ok(Self::W8(W8::upload(device, matrix, code_order(device, matrix, activations))?)),
         }
     }
 
@@ -74,6 +77,16 @@ impl Weights {
             Self::W8(weights) => dequant_int8::dequantize(device, weights, out, dtype),
             Self::S4(weights) => gemm_int4::dequantize(device, weights, dtype, out),
         }
+    }
+}
+
+/// How 8-bit codes lie: in tiles where wgmma will multiply them, which reads nothing else.
+fn code_order(device: &CudaDevice, matrix: &QuantMatrix, activations: Activations) -> CodeOrder {
+    let is_product_of_codes = integer::rounding(activations)
+        .is_some_and(|(max_code, _)| gemm_int8::check(device, matrix.format(), matrix.shape(), max_code).is_ok());
+    match is_product_of_codes && gemm_int8_sm90::is_ready(device) {
+        true => CodeOrder::Tiles,
+        false => CodeOrder::Rows,
     }
 }
 

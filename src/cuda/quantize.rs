@@ -9,6 +9,7 @@ use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::Rounding;
 use crate::cuda::ops::quantize_int8::Rows;
 use crate::cuda::ops::quantize_w4::quantize_w4;
+use crate::cuda::ops::w8::CodeOrder;
 use crate::error::Error;
 use crate::error::Result;
 use crate::formats::Format;
@@ -63,7 +64,7 @@ pub fn quantize_rows(device: &CudaDevice, values: Values<'_>, columns: usize, th
     let x = DeviceBuffer::upload(device, values.as_bytes())?;
     let rows = Rows { x: x.region(), dtype: values.dtype(), m: values.len() / columns, k: columns };
     let Rows { dtype, m, k, .. } = rows;
-    let size = QuantizedSize { m, k, n: 0, dtype, has_outliers: threshold > 0.0 };
+    let size = QuantizedSize { m, k, n: 0, dtype, has_outliers: threshold > 0.0, order: CodeOrder::Rows };
     let lease = device.lease(&size.bytes())?;
     let to = quantize_int8::QuantizedRows::new(size, std::array::from_fn(|i| lease.region(i)));
     quantize_int8::quantize(device, &rows, Rounding { max_code: 127, threshold }, None, &to)?;

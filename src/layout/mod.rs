@@ -4,3 +4,4 @@
 pub mod mma_w4;
 pub mod mma_w4a8;
 pub mod s4_rows;
+pub mod wgmma_w8;

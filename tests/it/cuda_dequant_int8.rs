@@ -5,6 +5,7 @@ use lowbit::Dtype;
 use lowbit::Error;
 use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::ops::dequant_int8::dequantize;
+use lowbit::cuda::ops::w8::CodeOrder;
 use lowbit::cuda::ops::w8::W8;
 use lowbit::formats::Format;
 use lowbit::formats::Parts;
@@ -18,6 +19,7 @@ use lowbit::shape::MatShape;
 use lowbit::values::OwnedValues;
 
 use crate::cuda_kernels::Bench;
+use crate::cuda_kernels::code_orders;
 use crate::cuda_kernels::cuda_device;
 use crate::support::Random;
 
@@ -52,10 +54,10 @@ pub fn matrix(format: Format, shape: MatShape, random: &mut Random) -> QuantMatr
     QuantMatrix::from_parts(format, shape, Dtype::F32, parts).unwrap()
 }
 
-fn check(device: &Device, matrix: &QuantMatrix, dtype: Dtype) {
+fn check(device: &Device, matrix: &QuantMatrix, order: CodeOrder, dtype: Dtype) {
     let cuda = cuda_device(device);
     let expected = OwnedValues::from_f32(dtype, &reference::dequantize(matrix));
-    let w = W8::upload(cuda, matrix).unwrap();
+    let w = W8::upload(cuda, matrix, order).unwrap();
     let out = DeviceBuffer::new(cuda, expected.as_bytes().len()).unwrap();
     dequantize(cuda, &w, out.region(), dtype).unwrap();
     let mut found = vec![0; out.bytes()];
@@ -63,7 +65,11 @@ fn check(device: &Device, matrix: &QuantMatrix, dtype: Dtype) {
     let size = dtype.size_bytes();
     if let Some(i) = found.chunks(size).zip(expected.as_bytes().chunks(size)).position(|(f, e)| f != e) {
         let (found, expected) = (&found[i * size..][..size], expected.as_values().get(i));
-        panic!("{} {} to {dtype} on {device:?}: [{i}] {found:02x?} for {expected}", matrix.format(), matrix.shape());
+        panic!(
+            "{} {} in {order:?} to {dtype} on {device:?}: [{i}] {found:02x?} for {expected}",
+            matrix.format(),
+            matrix.shape()
+        );
     }
 }
 
@@ -76,7 +82,9 @@ pub fn against_reference(bench: &Bench) {
         for format in formats() {
             let matrix = matrix(format, shape, &mut random);
             for device in bench.devices() {
-                DTYPES.into_iter().for_each(|dtype| check(&device, &matrix, dtype));
+                for &order in code_orders(&device) {
+                    DTYPES.into_iter().for_each(|dtype| check(&device, &matrix, order, dtype));
+                }
             }
         }
     }
@@ -88,14 +96,20 @@ fn what_does_not_fit_is_refused_before_the_launch() {
     let cuda = cuda_device(&device);
     let shape = MatShape::new(3, 5).unwrap();
     let format = Format::Int8 { granularity: Granularity::PerRow };
-    let w = W8::upload(cuda, &matrix(format, shape, &mut Random::new(2))).unwrap();
+    let w = W8::upload(cuda, &matrix(format, shape, &mut Random::new(2)), CodeOrder::Rows).unwrap();
     assert_eq!(w.memory_bytes(), 15 + 12);
+    let tiled = |capability| {
+        let device = crate::simulator::Simulator::new(capability).device();
+        W8::upload(cuda_device(&device), &matrix(format, shape, &mut Random::new(2)), CodeOrder::Tiles)
+    };
+    assert_eq!(tiled(90).unwrap().memory_bytes(), 16 * 128 + 12, "rows to sixteen, columns to 128");
+    assert!(tiled(120).unwrap_err().to_string().contains("compute capability 9.0 alone"));
     let short = DeviceBuffer::new(cuda, 29).unwrap();
     let refused = dequantize(cuda, &w, short.region(), Dtype::F16).unwrap_err();
     assert!(matches!(refused, Error::Length { expected: 30, found: 29, .. }), "{refused}");
 
     let nf4 = Format::Nf4 { block_size: BlockSize::B64, absmax: Default::default() };
     let nf4 = reference::quantize((&[0.5f32; 15][..]).into(), shape, nf4).unwrap();
-    let refused = W8::upload(cuda, &nf4).unwrap_err();
+    let refused = W8::upload(cuda, &nf4, CodeOrder::Rows).unwrap_err();
     assert!(refused.to_string().contains("8-bit codes"), "{refused}");
 }

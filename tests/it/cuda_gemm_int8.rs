@@ -12,6 +12,7 @@ use lowbit::cuda::CudaDevice;
 use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::ops::gemm_int8::GemmInt8;
 use lowbit::cuda::ops::gemm_int8::scratch_bytes;
+use lowbit::cuda::ops::gemm_int8_sm90;
 use lowbit::cuda::ops::quantize_int8;
 use lowbit::cuda::ops::quantize_int8::Outliers;
 use lowbit::cuda::ops::quantize_int8::QuantizedRows;
@@ -20,11 +21,13 @@ use lowbit::cuda::ops::quantize_int8::Rounding;
 use lowbit::cuda::ops::quantize_int8::Rows;
 use lowbit::cuda::ops::quantize_int8::leading_dimension;
 use lowbit::cuda::ops::tiles::ProductSize;
+use lowbit::cuda::ops::w8::CodeOrder;
 use lowbit::cuda::ops::w8::W8;
 use lowbit::formats::Format;
 use lowbit::formats::Parts;
 use lowbit::formats::QuantMatrix;
 use lowbit::formats::Symmetry;
+use lowbit::layout::wgmma_w8;
 use lowbit::shape::Granularity;
 use lowbit::shape::GroupSize;
 use lowbit::shape::MatShape;
@@ -35,30 +38,38 @@ use crate::cuda_kernels::cuda_device;
 use crate::support::Random;
 use crate::tolerance;
 
-const DTYPES: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
+pub const DTYPES: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
 
-const INT8: Format = Format::Int8 { granularity: Granularity::PerRow };
-const SYMMETRIC: Format = Format::AffineInt8 { granularity: Granularity::PerRow, symmetry: Symmetry::Symmetric };
-const ASYMMETRIC: Format = Format::AffineInt8 { granularity: Granularity::PerRow, symmetry: Symmetry::Asymmetric };
-const PER_TENSOR: [Format; 2] = [
+pub const INT8: Format = Format::Int8 { granularity: Granularity::PerRow };
+pub const SYMMETRIC: Format = Format::AffineInt8 { granularity: Granularity::PerRow, symmetry: Symmetry::Symmetric };
+pub const ASYMMETRIC: Format = Format::AffineInt8 { granularity: Granularity::PerRow, symmetry: Symmetry::Asymmetric };
+pub const PER_TENSOR: [Format; 2] = [
     Format::Int8 { granularity: Granularity::PerTensor },
     Format::AffineInt8 { granularity: Granularity::PerTensor, symmetry: Symmetry::Asymmetric },
 ];
 
 /// Rounded rows, a matrix, and columns that are in floating point.
-struct Case {
-    m: usize,
-    matrix: QuantMatrix,
-    dtype: Dtype,
-    codes: Vec<i8>,
-    absmax: Vec<f32>,
-    bias: Option<Vec<f32>>,
+pub struct Case {
+    pub m: usize,
+    pub matrix: QuantMatrix,
+    pub dtype: Dtype,
+    /// How the codes of both lie, which decides the kernel.
+    pub order: CodeOrder,
+    pub codes: Vec<i8>,
+    pub absmax: Vec<f32>,
+    pub bias: Option<Vec<f32>>,
     /// How many outlier columns, and their values in x [M, count] and W [N, count]; `None` when there is no threshold.
     outliers: Option<(usize, OwnedValues, OwnedValues)>,
 }
 
 impl Case {
-    fn new((m, n, k): (usize, usize, usize), format: Format, dtype: Dtype, outliers: Option<usize>, seed: u64) -> Self {
+    pub fn new(
+        (m, n, k): (usize, usize, usize),
+        format: Format,
+        dtype: Dtype,
+        outliers: Option<usize>,
+        seed: u64,
+    ) -> Self {
         let mut random = Random::new(seed);
         let shape = MatShape::new(n, k).unwrap();
         let num_scales = format.num_scales(shape);
@@ -77,20 +88,31 @@ impl Case {
             let (x, w) = (values(m * count), values(n * count));
             (count, OwnedValues::from_f32(dtype, &x), OwnedValues::from_f32(dtype, &w))
         });
-        Self { m, matrix, dtype, codes, absmax, bias, outliers }
+        Self { m, matrix, dtype, order: CodeOrder::Rows, codes, absmax, bias, outliers }
+    }
+
+    /// The same by wgmma.
+    pub fn in_tiles(mut self) -> Self {
+        self.order = CodeOrder::Tiles;
+        self
     }
 
     fn size(&self) -> ProductSize {
         ProductSize { m: self.m, n: self.matrix.shape().n(), k: self.matrix.shape().k() }
     }
 
-    fn run(&self, device: &Device) -> OwnedValues {
+    pub fn run(&self, device: &Device) -> OwnedValues {
         let cuda = cuda_device(device);
         let ProductSize { m, k, .. } = self.size();
         let upload = |bytes: &[u8]| DeviceBuffer::upload(cuda, bytes).unwrap();
         let sums: Vec<i32> = self.codes.chunks(k).map(|row| row.iter().map(|&c| i32::from(c)).sum()).collect();
+        let codes: &[u8] = bytemuck::cast_slice(&self.codes);
+        let tiled = |order| wgmma_w8::pack(wgmma_w8::Tiles::new(order, m, k).unwrap(), codes);
         let [codes, absmax, sums] = [
-            upload(bytemuck::cast_slice(&self.codes)),
+            match self.order {
+                CodeOrder::Rows => upload(codes),
+                CodeOrder::Tiles => upload(&tiled(wgmma_w8::RowOrder::Plain)),
+            },
             upload(bytemuck::cast_slice(&self.absmax)),
             upload(bytemuck::cast_slice(&sums)),
         ];
@@ -101,6 +123,7 @@ impl Case {
         let nothing = DeviceBuffer::new(cuda, 0).unwrap();
         let x = QuantizedRows {
             codes: codes.region(),
+            order: self.order,
             absmax: absmax.region(),
             sums: sums.region(),
             outliers: gathered.as_ref().map(|(count, x, w)| Outliers {
@@ -140,7 +163,7 @@ impl Case {
         i32::try_from(sum).unwrap() as f32 * (self.absmax[row] * matrix.scales().get(index)) * factor
     }
 
-    fn check(&self, device: &Device) {
+    pub fn check(&self, device: &Device) {
         let ProductSize { n, .. } = self.size();
         let found = self.run(device);
         let floats = |values: &OwnedValues| values.as_values().to_f32();
@@ -180,15 +203,23 @@ fn multiply(
     m: usize,
     dtype: Dtype,
 ) -> OwnedValues {
-    let w = W8::upload(cuda, matrix).unwrap();
+    let w = W8::upload(cuda, matrix, x.order).unwrap();
     let (n, k) = (matrix.shape().n(), matrix.shape().k());
     let bias = bias.map(|bias| DeviceBuffer::upload(cuda, bytemuck::cast_slice(bias)).unwrap());
     let y = DeviceBuffer::zeros(cuda, m * n * dtype.size_bytes()).unwrap();
-    let scratch = scratch_bytes(cuda.limits(), ProductSize { m, n, k }).unwrap();
+    let of_scratch = match x.order {
+        CodeOrder::Rows => scratch_bytes,
+        CodeOrder::Tiles => gemm_int8_sm90::scratch_bytes,
+    };
+    let scratch = of_scratch(cuda.limits(), ProductSize { m, n, k }).unwrap();
     let scratch = DeviceBuffer::new(cuda, scratch).unwrap();
     let bias = bias.as_ref().map(DeviceBuffer::region);
     let product = GemmInt8 { x, max_code: 127, w: &w, bias, y: y.region(), m, dtype };
-    product.enqueue(cuda, scratch.region()).unwrap_or_else(|e| panic!("{m} {n} {k} {dtype}: {e}"));
+    let enqueued = match x.order {
+        CodeOrder::Rows => product.enqueue(cuda, scratch.region()),
+        CodeOrder::Tiles => gemm_int8_sm90::enqueue(&product, cuda, scratch.region()),
+    };
+    enqueued.unwrap_or_else(|e| panic!("{m} {n} {k} {dtype}: {e}"));
     let mut values = OwnedValues::zeros(dtype, m * n);
     y.download(values.as_bytes_mut()).unwrap();
     values
@@ -252,11 +283,10 @@ fn largest_sums_do_not_overflow(bench: &Bench) {
     }
 }
 
-#[test]
-fn rounded_on_the_device_the_result_is_the_cpu_s() {
+/// x rounded by `quantize_int8` and multiplied, both in `order`, against the CPU's layer.
+pub fn rounded_on_the_device((m, n, k): (usize, usize, usize), order: CodeOrder) {
     let device = crate::simulator::Simulator::new(90).device();
     let cuda = cuda_device(&device);
-    let (m, n, k) = (5, 37, 144);
     let mut random = Random::new(7);
     for (dtype, format) in DTYPES.into_iter().flat_map(|dtype| [(dtype, INT8), (dtype, ASYMMETRIC)]) {
         let mut values = |count: usize| (0..count).map(|_| random.uniform()).collect::<Vec<f32>>();
@@ -271,7 +301,7 @@ fn rounded_on_the_device_the_result_is_the_cpu_s() {
         let tensor = Tensor::new(x.clone(), &[m, k]).unwrap();
         let expected = lowbit::ops::matmul(&tensor, &cpu, Strategy::Auto).unwrap();
 
-        let size = QuantizedSize { m, k, n, dtype, has_outliers: false };
+        let size = QuantizedSize { m, k, n, dtype, has_outliers: false, order };
         let buffers = size.bytes().map(|bytes| DeviceBuffer::new(cuda, bytes).unwrap());
         let rounded = QuantizedRows::new(size, std::array::from_fn(|i| buffers[i].region()));
         let values = DeviceBuffer::upload(cuda, x.as_bytes()).unwrap();
@@ -281,6 +311,11 @@ fn rounded_on_the_device_the_result_is_the_cpu_s() {
         let found = multiply(cuda, &rounded, &matrix, Some(&bias), m, dtype);
         assert_eq!(found.as_values().to_f32(), expected.values().unwrap().to_f32(), "{dtype} {format}");
     }
+}
+
+#[test]
+fn rounded_on_the_device_the_result_is_the_cpu_s() {
+    rounded_on_the_device((5, 37, 144), CodeOrder::Rows);
 }
 
 #[test]
@@ -303,13 +338,13 @@ fn what_the_kernel_does_not_have_is_refused_before_the_launch() {
     let cuda = cuda_device(&device);
     let buffer = DeviceBuffer::zeros(cuda, 1 << 20).unwrap();
     let all = buffer.region();
-    let x = QuantizedRows { codes: all, absmax: all, sums: all, outliers: None };
+    let x = QuantizedRows { codes: all, order: CodeOrder::Rows, absmax: all, sums: all, outliers: None };
     let refused = |format: Format, (n, k), dtype, y: usize| {
         let shape = MatShape::new(n, k).unwrap();
         let mut parts = Parts::new(vec![0; n * k], vec![1.0; format.num_scales(shape)]);
         parts.zero_points = format.has_zero_points().then(|| vec![0; format.num_scales(shape)]);
         let matrix = QuantMatrix::from_parts(format, shape, Dtype::F32, parts).unwrap();
-        let w = W8::upload(cuda, &matrix).unwrap();
+        let w = W8::upload(cuda, &matrix, CodeOrder::Rows).unwrap();
         let y = DeviceBuffer::zeros(cuda, y).unwrap();
         let product = GemmInt8 { x: &x, max_code: 127, w: &w, bias: None, y: y.region(), m: 2, dtype };
         product.enqueue(cuda, all).unwrap_err()

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use lowbit::Device;
 use lowbit::cuda::CudaDevice;
 use lowbit::cuda::kernels::KERNELS;
+use lowbit::cuda::ops::gemm_int8_sm90;
+use lowbit::cuda::ops::w8::CodeOrder;
 
 use crate::built;
 use crate::simulator::Simulator;
@@ -29,6 +31,14 @@ impl Bench {
     /// A simulated H200, and the first GPU where there is one.
     pub fn devices(&self) -> Vec<Device> {
         [Some(self.simulated(90)), crate::support::gpu()].into_iter().flatten().collect()
+    }
+}
+
+/// How 8-bit codes may lie on `device`.
+pub fn code_orders(device: &Device) -> &'static [CodeOrder] {
+    match gemm_int8_sm90::is_for(cuda_device(device).limits()) {
+        true => &[CodeOrder::Rows, CodeOrder::Tiles],
+        false => &[CodeOrder::Rows],
     }
 }
 
@@ -76,6 +86,7 @@ families! {
     gemm_dense: cuda_gemm_dense,
     gemm_int4: cuda_gemm_int4,
     gemm_int8: cuda_gemm_int8,
+    gemm_int8_sm90: cuda_gemm_int8_sm90,
     gemm_w4: cuda_gemm_w4,
     gemm_w4a8: cuda_gemm_w4a8,
     gemv_w4: cuda_gemv_w4,

@@ -10,9 +10,11 @@ use lowbit::cuda::ops::quantize_int8::QuantizedRows;
 use lowbit::cuda::ops::quantize_int8::QuantizedSize;
 use lowbit::cuda::ops::quantize_int8::Rounding;
 use lowbit::cuda::ops::quantize_int8::Rows;
+use lowbit::cuda::ops::w8::CodeOrder;
 use lowbit::cuda::ops::w8::W8;
 use lowbit::formats::Format;
 use lowbit::formats::QuantMatrix;
+use lowbit::layout::wgmma_w8;
 use lowbit::ops;
 use lowbit::reference;
 use lowbit::shape::Granularity;
@@ -24,6 +26,7 @@ use crate::cuda_dequant_int8::DTYPES;
 use crate::cuda_dequant_int8::formats;
 use crate::cuda_dequant_int8::matrix;
 use crate::cuda_kernels::Bench;
+use crate::cuda_kernels::code_orders;
 use crate::cuda_kernels::cuda_device;
 use crate::support::Random;
 
@@ -51,28 +54,43 @@ impl Case<'_> {
 
     /// Runs the kernels and compares all that they write with the reference.
     fn check(&self, device: &Device) {
+        code_orders(device).iter().for_each(|&order| self.check_in(order, device));
+    }
+
+    fn check_in(&self, order: CodeOrder, device: &Device) {
         let Self { m, k, rounding, .. } = *self;
-        let (cuda, dtype, name) = (cuda_device(device), self.dtype(), self.name(device));
+        let (cuda, dtype, name) = (cuda_device(device), self.dtype(), format!("{order:?} of {}", self.name(device)));
         let n = self.weights.map_or(0, |w| w.shape().n());
-        let size = QuantizedSize { m, k, n, dtype, has_outliers: rounding.threshold > 0.0 };
+        let size = QuantizedSize { m, k, n, dtype, has_outliers: rounding.threshold > 0.0, order };
         let buffers = size.bytes().map(|bytes| DeviceBuffer::upload(cuda, &vec![UNTOUCHED; bytes]).unwrap());
         let to = QuantizedRows::new(size, std::array::from_fn(|i| buffers[i].region()));
         let x = DeviceBuffer::upload(cuda, self.x.as_bytes()).unwrap();
         let rows = Rows { x: x.region(), dtype, m, k };
-        let weights = self.weights.map(|matrix| W8::upload(cuda, matrix).unwrap());
+        let weights = self.weights.map(|matrix| W8::upload(cuda, matrix, order).unwrap());
         quantize_int8::quantize(cuda, &rows, rounding, weights.as_ref(), &to).unwrap();
         let out = DeviceBuffer::new(cuda, 4 * m * k).unwrap();
-        quantize_int8::dequantize(cuda, &rows, rounding, &to, out.region()).unwrap();
+        let dequantized = quantize_int8::dequantize(cuda, &rows, rounding, &to, out.region());
+        assert_eq!(dequantized.is_ok(), order == CodeOrder::Rows || m == 0, "{dequantized:?}: {name}");
 
         let max_code = f32::from(rounding.max_code);
         let expected = reference::quantize_rows(&self.x.as_values().to_f32(), k, max_code, rounding.threshold);
         let [codes, absmax, sums, _, columns, count, outlier_x, outlier_w] = buffers.map(|buffer| bytes_of(&buffer));
         let expected_sums: Vec<i32> =
             expected.codes.chunks(k).map(|row| row.iter().map(|&c| i32::from(c)).sum()).collect();
-        assert_eq!(bytemuck::pod_collect_to_vec::<u8, i8>(&codes), expected.codes, "codes: {name}");
+        let expected_codes: &[u8] = bytemuck::cast_slice(&expected.codes);
+        match order {
+            CodeOrder::Rows => assert_eq!(codes, expected_codes, "codes: {name}"),
+            // With the padding, which must be zeros.
+            CodeOrder::Tiles => {
+                let tiles = wgmma_w8::Tiles::new(wgmma_w8::RowOrder::Plain, m, k).unwrap();
+                assert_eq!(codes, wgmma_w8::pack(tiles, expected_codes), "codes: {name}");
+            }
+        }
         assert_floats("absmax", &expected.absmax, &absmax, &name);
         assert_eq!(bytemuck::pod_collect_to_vec::<u8, i32>(&sums), expected_sums, "sums: {name}");
-        assert_floats("dequantized rows", &self.dequantized(&expected), &bytes_of(&out), &name);
+        if order == CodeOrder::Rows {
+            assert_floats("dequantized rows", &self.dequantized(&expected), &bytes_of(&out), &name);
+        }
         if rounding.threshold > 0.0 {
             let listed: Vec<u32> = expected.outlier_columns.iter().map(|&column| column as u32).collect();
             assert_eq!(count, (listed.len() as u32).to_le_bytes(), "count: {name}");
@@ -245,7 +263,7 @@ fn what_does_not_fit_is_refused_before_the_launch() {
     let cuda = cuda_device(&device);
     let buffer = DeviceBuffer::zeros(cuda, 1 << 12).unwrap();
     let quantize = |m, k, threshold, has_outliers: bool, weights: Option<&W8>| {
-        let size = QuantizedSize { m, k, n: 0, dtype: Dtype::F16, has_outliers };
+        let size = QuantizedSize { m, k, n: 0, dtype: Dtype::F16, has_outliers, order: CodeOrder::Rows };
         let to = QuantizedRows::new(size, [buffer.region(); 8]);
         let rows = Rows { x: buffer.region(), dtype: Dtype::F16, m, k };
         quantize_int8::quantize(cuda, &rows, Rounding { max_code: 127, threshold }, weights, &to).unwrap_err()
@@ -261,7 +279,8 @@ fn what_does_not_fit_is_refused_before_the_launch() {
     assert!(matches!(refused, Error::Length { .. } | Error::TooLarge { .. }), "{refused}");
 
     let format = Format::Int8 { granularity: Granularity::PerRow };
-    let w = W8::upload(cuda, &matrix(format, MatShape::new(2, 15).unwrap(), &mut Random::new(5))).unwrap();
+    let w = matrix(format, MatShape::new(2, 15).unwrap(), &mut Random::new(5));
+    let w = W8::upload(cuda, &w, CodeOrder::Rows).unwrap();
     let refused = quantize(1, 16, 6.0, true, Some(&w));
     assert!(matches!(refused, Error::Shape { .. }), "{refused}");
 }

@@ -33,6 +33,7 @@ mod cuda_gemm_dense;
 mod cuda_gemm_int4;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_int8;
+mod cuda_gemm_int8_sm90;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_w4;
 mod cuda_gemm_w4a8;

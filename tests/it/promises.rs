@@ -28,6 +28,12 @@ const AFFINE_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", BF16[0]];
 /// Codes of int4_channel_group, widened to bytes, times those of x.
 const U8_S8: &[&str] = &["m16n8k32.row.col.s32.u8.s8.s32"];
 
+/// The same by wgmma, of any number of tokens.
+const WGMMA_S8_F16: &[&str] = &["k32.s32.s8.s8", F16[0]];
+const WGMMA_S8_BF16: &[&str] = &["k32.s32.s8.s8", BF16[0]];
+const WGMMA_AFFINE_F16: &[&str] = &["k32.s32.u8.s8", F16[0]];
+const WGMMA_AFFINE_BF16: &[&str] = &["k32.s32.u8.s8", BF16[0]];
+
 /// The architectures whose tensor cores multiply 4-bit codes.
 const AMPERE_ADA: &[&str] = &["80", "89"];
 const S4: &[&str] = &["m16n8k64.row.col.s32.s4.s4.s32"];
@@ -42,6 +48,10 @@ pub const PROMISES: &[Promise] = &[
     promise("gemm_int8_bf16_affine", "IMMA.16832", AFFINE_BF16),
     promise("gemm_int8_f16", "IMMA.16832", S8_F16),
     promise("gemm_int8_bf16", "IMMA.16832", S8_BF16),
+    hopper("gemm_int8_sm90_f16_affine", "IGMMA", WGMMA_AFFINE_F16),
+    hopper("gemm_int8_sm90_bf16_affine", "IGMMA", WGMMA_AFFINE_BF16),
+    hopper("gemm_int8_sm90_f16", "IGMMA", WGMMA_S8_F16),
+    hopper("gemm_int8_sm90_bf16", "IGMMA", WGMMA_S8_BF16),
     promise("gemm_w4_f16", "HMMA.16816", F16),
     promise("gemm_w4_bf16", "HMMA.16816", BF16),
     promise("gemm_w4a8_f16", "IMMA.16832", U8_S8),
@@ -52,6 +62,11 @@ pub const PROMISES: &[Promise] = &[
 
 const fn promise(kernels: &'static str, instruction: &'static str, forms: &'static [&'static str]) -> Promise {
     Promise { kernels, except: "_sum", archs: ALL, instruction, forms }
+}
+
+/// Of code for sm_90a alone.
+const fn hopper(kernels: &'static str, instruction: &'static str, forms: &'static [&'static str]) -> Promise {
+    Promise { kernels, except: "_sum", archs: &["90a"], instruction, forms }
 }
 
 impl Promise {

@@ -10,12 +10,14 @@ use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::gemm_dense::aligned;
 use crate::cuda::ops::gemm_dense::whole_fours;
 use crate::cuda::ops::quantize_int8::QuantizedRows;
+use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::leading_dimension;
 use crate::cuda::ops::tiles;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::tiles::RowAccess;
 use crate::cuda::ops::tiles::Tile;
 use crate::cuda::ops::tiles::TilePlan;
+use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
 use crate::error::Error;
 use crate::error::Result;
@@ -52,9 +54,7 @@ pub struct GemmInt8<'a> {
 /// # Errors
 /// [`Error::Unsupported`] for any format but INT8 and affine INT8, for a scale per group, and for K where 32 bits may overflow.
 pub fn check(device: &CudaDevice, format: Format, shape: MatShape, max_code: u8) -> Result<()> {
-    let refuse = |subject: String, rule: String| {
-        Err(Error::Unsupported { op: "multiplying by codes", subject, device: device.name().into(), rule })
-    };
+    let refuse = |subject: String, rule: String| Err(unsupported(device, subject, &rule));
     let (granularity, largest) = match format {
         Format::Int8 { granularity } => (granularity, 127),
         Format::AffineInt8 { granularity, symmetry: Symmetry::Symmetric } => (granularity, 128),
@@ -76,6 +76,14 @@ pub fn check(device: &CudaDevice, format: Format, shape: MatShape, max_code: u8)
     Ok(())
 }
 
+pub(super) fn unsupported(device: &CudaDevice, subject: String, rule: &str) -> Error {
+    Error::Unsupported { op: "multiplying by codes", subject, device: device.name().into(), rule: rule.into() }
+}
+
+pub(super) fn no_f32(device: &CudaDevice) -> Error {
+    unsupported(device, "f32 activations".into(), "the kernel has f16 and bf16; dequantize, then multiply")
+}
+
 /// Bytes of scratch memory that [`GemmInt8::enqueue`] may want.
 ///
 /// # Errors
@@ -86,7 +94,8 @@ pub fn scratch_bytes(limits: &Limits, size: ProductSize) -> Result<usize> {
     Ok(if partial == 0 { 0 } else { partial + plane_bytes(size) })
 }
 
-fn plane_bytes(size: ProductSize) -> usize {
+/// Bytes of a plane of 32-bit sums.
+pub(super) fn plane_bytes(size: ProductSize) -> usize {
     size.m * size.n * size_of::<f32>()
 }
 
@@ -119,10 +128,10 @@ const BF16: Kernels = Kernels {
 };
 
 impl GemmInt8<'_> {
-    /// Enqueues the kernels. Nothing when M is 0. `scratch` has [`scratch_bytes`].
+    /// Enqueues the kernels, by mma: x and W are row-major. Nothing when M is 0. `scratch` has [`scratch_bytes`].
     ///
     /// # Errors
-    /// Those of [`check`]; [`Error::Unsupported`] when `dtype` is f32; [`Error::Length`] when a region is too short;
+    /// Those of [`check`]; [`Error::Unsupported`] when `dtype` is f32 or codes are in tiles; [`Error::Length`] when a region is too short;
     /// [`Error::Invalid`] when one is not aligned to its elements; [`Error::TooLarge`] when a side is beyond 31 bits; the
     /// driver's.
     pub fn enqueue(&self, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
@@ -130,21 +139,14 @@ impl GemmInt8<'_> {
         let kernels = match self.dtype {
             Dtype::F16 => F16,
             Dtype::Bf16 => BF16,
-            Dtype::F32 => {
-                return Err(Error::Unsupported {
-                    op: "multiplying by codes",
-                    subject: "f32 activations".into(),
-                    device: device.name().into(),
-                    rule: "the kernel has f16 and bf16; dequantize, then multiply".into(),
-                });
-            }
+            Dtype::F32 => return Err(no_f32(device)),
         };
         let size = self.size();
         tiles::check_size(size, 1)?;
         if self.m == 0 {
             return Ok(());
         }
-        let mut args = self.args()?;
+        let mut args = self.args(device, CodeOrder::Rows)?;
         let access = RowAccess::of(&[args.x, args.w], size.k);
         let is_affine = matches!(self.w.format(), Format::AffineInt8 { .. });
         // There is no large tile of affine codes: that one is for rows that can be copied whole.
@@ -161,13 +163,13 @@ impl GemmInt8<'_> {
         };
         args.k_per_split = plan.k_per_split;
         args.splits = plan.splits;
-        self.launch(device, (kernel, kernels.reduce), &plan, args, scratch)
+        self.launch(device, kernel, &plan, args, scratch)
     }
 
     fn launch(
         &self,
         device: &CudaDevice,
-        (kernel, reduce): (&'static Kernel, &'static Kernel),
+        kernel: &'static Kernel,
         plan: &TilePlan,
         mut args: GemmInt8Args,
         scratch: Region<'_>,
@@ -182,20 +184,32 @@ impl GemmInt8<'_> {
         let scratch = scratch.holds("scratch memory", bytes, "(splits of K + 1) x M x N sums")?;
         args.partials = aligned(scratch, "scratch memory", 16)?;
         args.outlier_sums = args.partials + partials as u64;
-        let grid = tiles::row_parts(self.m, self.size().n)?;
         // SAFETY: as above, and the scratch memory has room for the partial sums and those of the outliers.
-        unsafe {
-            device.launch(kernel, plan.grid, shared_bytes, &args)?;
-            device.launch(reduce, grid, 0, &args)
-        }
+        unsafe { device.launch(kernel, plan.grid, shared_bytes, &args)? };
+        self.reduce(device, &args)
     }
 
-    fn size(&self) -> ProductSize {
+    /// Adds up the parts of K, which are enqueued before.
+    pub(super) fn reduce(&self, device: &CudaDevice, args: &GemmInt8Args) -> Result<()> {
+        let kernel = match self.dtype {
+            Dtype::Bf16 => BF16.reduce,
+            _ => F16.reduce,
+        };
+        let grid = tiles::row_parts(self.m, self.size().n)?;
+        // SAFETY: `args` is what the parts were enqueued with.
+        unsafe { device.launch(kernel, grid, 0, args) }
+    }
+
+    pub(super) fn size(&self) -> ProductSize {
         ProductSize { m: self.m, n: self.w.shape().n(), k: self.w.shape().k() }
     }
 
-    /// The arguments but for the plan's, when the regions hold what the sizes say.
-    fn args(&self) -> Result<GemmInt8Args> {
+    /// The arguments but for the plan's, when the codes are in `order` and the regions hold what the sizes say.
+    pub(super) fn args(&self, device: &CudaDevice, order: CodeOrder) -> Result<GemmInt8Args> {
+        if [self.x.order, self.w.order()] != [order; 2] {
+            let subject = format!("x in {:?} and W in {:?}", self.x.order, self.w.order());
+            return Err(unsupported(device, subject, &format!("the kernel takes both in {order:?}")));
+        }
         let ProductSize { m, n, k } = self.size();
         let bytes = self.dtype.size_bytes();
         let ld = leading_dimension(k);
@@ -205,9 +219,10 @@ impl GemmInt8<'_> {
             aligned(region.holds(what, count * size, &rule)?, what, size)
         };
         let outliers = self.x.outliers.as_ref();
+        let rows = QuantizedSize { m, k, n, dtype: self.dtype, has_outliers: false, order };
         let y = holds(self.y, "y", m * n, bytes)?;
         Ok(GemmInt8Args {
-            x: holds(self.x.codes, "codes of x", m * k, 1)?,
+            x: code_rows(holds(self.x.codes, "codes of x", rows.bytes()[0], 1)?, order)?,
             w: self.w.codes().ptr(),
             x_absmax: holds(self.x.absmax, "absmax of x", m, 4)?,
             x_sums: match format {
@@ -243,6 +258,11 @@ fn factor(format: Format, max_code: u8) -> f32 {
         Format::Int8 { .. } => 1.0 / (127.0 * f32::from(max_code)),
         _ => 1.0 / f32::from(max_code),
     }
+}
+
+/// Tiles are copied in chunks of 16 bytes.
+fn code_rows(address: u64, order: CodeOrder) -> Result<u64> {
+    if order == CodeOrder::Tiles { aligned(address, "codes of x", 16) } else { Ok(address) }
 }
 
 /// The outliers are copied in chunks of 16 bytes.

@@ -7,6 +7,7 @@ mod divisor;
 pub mod gemm_dense;
 pub mod gemm_int4;
 pub mod gemm_int8;
+pub mod gemm_int8_sm90;
 pub mod gemm_w4;
 pub mod gemm_w4a8;
 pub mod gemv_w4;

@@ -9,20 +9,24 @@ use crate::cuda::args::DequantRowsArgs;
 use crate::cuda::args::OutliersArgs;
 use crate::cuda::args::QuantizeRowsArgs;
 use crate::cuda::args::TensorAbsmaxArgs;
-
 use crate::cuda::buffer::Region;
 use crate::cuda::driver::DevicePtr;
 use crate::cuda::kernels;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::blocks;
+use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::is_aligned;
 use crate::cuda::ops::nonfinite::FirstNonFinite;
+use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
 use crate::error::Error;
 use crate::error::Result;
 use crate::formats::Format;
 use crate::formats::Parts;
 use crate::formats::QuantMatrix;
+use crate::layout::wgmma_w8::ATOM_BYTES;
+use crate::layout::wgmma_w8::ATOM_COLS;
+use crate::layout::wgmma_w8::ATOM_ROWS;
 use crate::shape::Granularity;
 use crate::shape::MatShape;
 use crate::values::Dtype;
@@ -72,6 +76,8 @@ pub struct QuantizedSize {
     pub dtype: Dtype,
     /// Whether there is a threshold.
     pub has_outliers: bool,
+    /// How the codes lie.
+    pub order: CodeOrder,
 }
 
 /// How many regions [`QuantizedRows`] has.
@@ -81,7 +87,7 @@ impl QuantizedSize {
     /// Bytes of each region of [`QuantizedRows`], for [`CudaDevice::lease`]. Those of the outliers allow for all K columns,
     /// because their number is known on the device alone.
     pub fn bytes(self) -> [usize; NUM_REGIONS] {
-        let Self { m, k, n, dtype, has_outliers } = self;
+        let Self { m, k, n, dtype, has_outliers, order } = self;
         let ld = leading_dimension(k);
         let outliers = if has_outliers {
             [k.next_multiple_of(SLICE_COLUMNS), 4 * k, 4, m * ld * dtype.size_bytes(), n * ld * dtype.size_bytes()]
@@ -89,7 +95,19 @@ impl QuantizedSize {
             [0; 5]
         };
         let [flags, columns, count, x, w] = outliers;
-        [m * k, 4 * m, 4 * m, flags, columns, count, x, w]
+        let codes = match order {
+            CodeOrder::Rows => m * k,
+            CodeOrder::Tiles => row_atoms(m, order) * k.div_ceil(ATOM_COLS) * ATOM_BYTES,
+        };
+        [codes, 4 * m, 4 * m, flags, columns, count, x, w]
+    }
+}
+
+/// Eights of `m` rows of x in tiles; 0 in rows.
+pub(super) fn row_atoms(m: usize, order: CodeOrder) -> usize {
+    match order {
+        CodeOrder::Rows => 0,
+        CodeOrder::Tiles => m.div_ceil(ATOM_ROWS),
     }
 }
 
@@ -101,8 +119,10 @@ pub fn leading_dimension(k: usize) -> usize {
 /// Rounded rows in device memory.
 #[derive(Clone, Copy, Debug)]
 pub struct QuantizedRows<'a> {
-    /// i8 [M, K]: 0 in columns with outliers.
+    /// i8 [M, K] in `order`: 0 in columns with outliers. In tiles also the padding is written.
     pub codes: Region<'a>,
+    /// How the codes lie.
+    pub order: CodeOrder,
     /// f32 \[M\]: each row's largest magnitude, outliers not counted; NaN when the row has a NaN or infinity.
     pub absmax: Region<'a>,
     /// i32 \[M\]: the sum of each row's codes.
@@ -134,7 +154,7 @@ impl<'a> QuantizedRows<'a> {
     pub fn new(size: QuantizedSize, regions: [Region<'a>; NUM_REGIONS]) -> Self {
         let [codes, absmax, sums, flags, columns, count, x, w] = regions;
         let outliers = size.has_outliers.then_some(Outliers { flags, columns, count, x, w });
-        Self { codes, absmax, sums, outliers }
+        Self { codes, order: size.order, absmax, sums, outliers }
     }
 }
 
@@ -143,7 +163,7 @@ impl<'a> QuantizedRows<'a> {
 ///
 /// # Errors
 /// [`Error::Invalid`] for a threshold that is not 0 or positive and finite, and when `to` has outliers and there is no
-/// threshold, or the reverse; [`Error::Shape`] when `weights` does not have K columns; [`Error::Length`] when a region is too
+/// threshold, or the reverse; [`Error::Unsupported`] for codes in tiles on a device without wgmma; [`Error::Shape`] when `weights` does not have K columns; [`Error::Length`] when a region is too
 /// short; [`Error::TooLarge`]; the driver's.
 pub fn quantize(
     device: &CudaDevice,
@@ -154,6 +174,7 @@ pub fn quantize(
 ) -> Result<()> {
     let Rounding { max_code, threshold } = rounding;
     check_threshold(threshold, to.outliers.is_some())?;
+    gemm_int8_sm90::check_order(device, to.order)?;
     if let Some(shape) = weights.map(W8::shape).filter(|shape| shape.k() != rows.k) {
         return Err(Error::Shape {
             what: "weights of rounded rows",
@@ -170,10 +191,12 @@ pub fn quantize(
         n: weights.map_or(0, |w| w.shape().n()),
         dtype: rows.dtype,
         has_outliers: to.outliers.is_some(),
+        order: to.order,
     };
     let at = to.addresses(size)?;
     let mut args = rows.args()?;
     args.codes = at.codes;
+    args.row_atoms = row_atoms(rows.m, to.order) as u64;
     args.absmax = at.absmax;
     args.sums = at.sums;
     args.flags = at.flags;
@@ -195,6 +218,7 @@ pub fn quantize(
         outlier_w: at.w,
         m: size.m as u64,
         n: size.n as u64,
+        row_atoms: args.row_atoms,
         k: args.k,
         ld: leading_dimension(size.k) as u32,
     };
@@ -210,7 +234,7 @@ pub fn quantize(
 /// dequantize-then-multiply multiplies. `rows` and `rounding` are what `from` was made with.
 ///
 /// # Errors
-/// [`Error::Length`] when a region is too short; [`Error::TooLarge`]; the driver's.
+/// [`Error::Unsupported`] for codes in tiles; [`Error::Length`] when a region is too short; [`Error::TooLarge`]; the driver's.
 pub fn dequantize(
     device: &CudaDevice,
     rows: &Rows<'_>,
@@ -222,7 +246,15 @@ pub fn dequantize(
     if m == 0 {
         return Ok(());
     }
-    let size = QuantizedSize { m, k, n: 0, dtype, has_outliers: from.outliers.is_some() };
+    if from.order == CodeOrder::Tiles {
+        return Err(Error::Unsupported {
+            op: "dequantizing rounded rows",
+            subject: "codes in tiles".into(),
+            device: device.name().into(),
+            rule: "the kernel reads them in rows".into(),
+        });
+    }
+    let size = QuantizedSize { m, k, n: 0, dtype, has_outliers: from.outliers.is_some(), order: from.order };
     let at = from.addresses(size)?;
     let QuantizeRowsArgs { x, k: columns, .. } = rows.args()?;
     let args = DequantRowsArgs {
@@ -397,6 +429,7 @@ impl Rows<'_> {
             first_nonfinite: 0,
             tensor_absmax: 0,
             m: m as u64,
+            row_atoms: 0,
             k: columns as u32,
             is_aligned: 0,
             threshold: f32::NAN,
@@ -405,7 +438,8 @@ impl Rows<'_> {
     }
 
     fn enqueue(&self, device: &CudaDevice, mut args: QuantizeRowsArgs) -> Result<()> {
-        let (is_short, grid) = row_plan(self.m, self.k)?;
+        // Padding has rows of its own.
+        let (is_short, grid) = row_plan(self.m.max(ATOM_ROWS * args.row_atoms as usize), self.k)?;
         let row_bytes = self.k * self.dtype.size_bytes();
         let aligned = is_aligned(args.x) && is_aligned(args.codes) && row_bytes.is_multiple_of(16);
         args.is_aligned = aligned.into();
@@ -430,7 +464,9 @@ mod tests {
 
     #[test]
     fn slices_of_outliers_cover_all_columns_and_rows() {
-        let grid = |m, k, n| outlier_grid(QuantizedSize { m, k, n, dtype: Dtype::F16, has_outliers: true });
+        let grid = |m, k, n| {
+            outlier_grid(QuantizedSize { m, k, n, dtype: Dtype::F16, has_outliers: true, order: CodeOrder::Rows })
+        };
         assert_eq!(grid(1, 1, 0).unwrap(), [1, 1, 1]);
         assert_eq!(grid(1, 257, 512).unwrap(), [2, 2, 1]);
         assert_eq!(grid(1 << 20, 53_248, 57_344).unwrap(), [208, 2160, 1]);
@@ -439,11 +475,14 @@ mod tests {
 
     #[test]
     fn memory_is_for_all_columns_in_rows_of_a_multiple_of_16() {
-        let size = |has_outliers| QuantizedSize { m: 3, k: 33, n: 5, dtype: Dtype::F16, has_outliers };
+        let order = CodeOrder::Rows;
+        let size = |has_outliers| QuantizedSize { m: 3, k: 33, n: 5, dtype: Dtype::F16, has_outliers, order };
         assert_eq!(size(false).bytes(), [99, 12, 12, 0, 0, 0, 0, 0]);
         assert_eq!(size(true).bytes(), [99, 12, 12, 256, 132, 4, 3 * 48 * 2, 5 * 48 * 2]);
+        let tiles = QuantizedSize { m: 9, k: 129, order: CodeOrder::Tiles, ..size(false) };
+        assert_eq!(tiles.bytes(), [16 * 256, 36, 36, 0, 0, 0, 0, 0]);
         // Beyond 2^31 bytes nothing wraps.
-        let large = QuantizedSize { m: 1 << 20, k: 16_384, n: 0, dtype: Dtype::F32, has_outliers: true }.bytes();
+        let large = QuantizedSize { m: 1 << 20, k: 16_384, n: 0, dtype: Dtype::F32, has_outliers: true, order }.bytes();
         assert_eq!((large[0], large[6]), (1 << 34, 1 << 36));
     }
 }

@@ -1,22 +1,36 @@
-//! [`W8`]: a matrix in an 8-bit format in device memory, as it is stored.
+//! [`W8`]: a matrix in an 8-bit format in device memory, as it is stored or in tiles.
 
 use crate::cuda::CudaDevice;
 use crate::cuda::DeviceBuffer;
 use crate::cuda::args::DivisorArgs;
 use crate::cuda::args::W8Args;
+use crate::cuda::ops::gemm_int8_sm90;
 use crate::error::Error;
 use crate::error::Result;
 use crate::formats::Format;
 use crate::formats::QuantMatrix;
+use crate::layout::wgmma_w8;
+use crate::layout::wgmma_w8::RowOrder;
+use crate::layout::wgmma_w8::Tiles;
 use crate::shape::Granularity;
 use crate::shape::MatShape;
 
-/// INT8, affine INT8 or the dynamic 8-bit map: codes row-major [N, K], one byte each, with scales per tensor, row, group or
-/// block of the flattened matrix.
+/// How 8-bit codes lie in device memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeOrder {
+    /// Row after row.
+    Rows,
+    /// The layout [`wgmma_w8`], which the kernels of sm_90a multiply; on devices of compute capability 9.0.
+    Tiles,
+}
+
+/// INT8, affine INT8 or the dynamic 8-bit map: codes [N, K], one byte each, with scales per tensor, row, group or block of the
+/// flattened matrix.
 #[derive(Clone, Debug)]
 pub struct W8 {
     format: Format,
     shape: MatShape,
+    tiles: Option<Tiles>,
     codes: DeviceBuffer,
     scales: DeviceBuffer,
     zero_points: Option<DeviceBuffer>,
@@ -24,11 +38,12 @@ pub struct W8 {
 }
 
 impl W8 {
-    /// Copies the arrays of `matrix`.
+    /// Copies the arrays of `matrix`, its codes in `order`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] unless its codes have 8 bits; out of memory.
-    pub fn upload(device: &CudaDevice, matrix: &QuantMatrix) -> Result<Self> {
+    /// [`Error::Unsupported`] unless its codes have 8 bits, and for tiles on a device without wgmma; [`Error::TooLarge`] when
+    /// tiles exceed the address space; out of memory.
+    pub fn upload(device: &CudaDevice, matrix: &QuantMatrix, order: CodeOrder) -> Result<Self> {
         let format = matrix.format();
         if format.code_bits() != 8 {
             return Err(Error::Unsupported {
@@ -39,11 +54,21 @@ impl W8 {
             });
         }
         let floats = |values: &[f32]| DeviceBuffer::upload(device, bytemuck::cast_slice(values));
+        gemm_int8_sm90::check_order(device, order)?;
         let is_dynamic = matches!(format, Format::Dynamic8 { .. });
+        let shape = matrix.shape();
+        let tiles = match order {
+            CodeOrder::Rows => None,
+            CodeOrder::Tiles => Some(Tiles::new(RowOrder::Paired, shape.n(), shape.k())?),
+        };
         Ok(Self {
             format,
-            shape: matrix.shape(),
-            codes: DeviceBuffer::upload(device, matrix.codes())?,
+            shape,
+            tiles,
+            codes: match tiles {
+                None => DeviceBuffer::upload(device, matrix.codes())?,
+                Some(tiles) => DeviceBuffer::upload(device, &wgmma_w8::pack(tiles, matrix.codes()))?,
+            },
             scales: floats(&matrix.scales().to_f32())?,
             zero_points: matrix.zero_points().map(|points| DeviceBuffer::upload(device, points)).transpose()?,
             map: is_dynamic.then(|| floats(matrix.map())).transpose()?,
@@ -60,7 +85,17 @@ impl W8 {
         self.shape
     }
 
-    /// One byte each, [N, K]: two's complement for [`Format::Int8`], unsigned otherwise.
+    /// How the codes lie.
+    pub fn order(&self) -> CodeOrder {
+        if self.tiles.is_some() { CodeOrder::Tiles } else { CodeOrder::Rows }
+    }
+
+    /// Eights of rows of the codes in tiles; 0 in rows.
+    pub(super) fn row_atoms(&self) -> usize {
+        self.tiles.map_or(0, Tiles::row_atoms)
+    }
+
+    /// One byte each, [N, K] in [`W8::order`]: two's complement for [`Format::Int8`], unsigned otherwise.
     pub fn codes(&self) -> &DeviceBuffer {
         &self.codes
     }
@@ -92,7 +127,9 @@ impl W8 {
             map: address(&self.map),
             row_len: DivisorArgs::new(row_len),
             group: DivisorArgs::new(group),
+            cols: DivisorArgs::new(self.shape.k() as u64),
             groups_per_row,
+            row_atoms: self.row_atoms() as u64,
             zero_point: self.format.fixed_zero_point().unwrap_or(0).into(),
             is_affine: matches!(self.format, Format::AffineInt8 { .. }).into(),
         }

@@ -1,0 +1,359 @@
+// archs: 90a
+// gemm_int8_sm90: y[M, N] of gemm_int8.cu, the same bits before the outliers, by wgmma of 8-bit codes.
+//
+// Computed as yᵀ = W * xᵀ: W [N, K] is operand A, 64 rows a warpgroup, x [M, K] operand B, 16 to 256 tokens. So few tokens
+// multiply few zeros, and a kernel that decodes W into registers (where only A may be) has the same skeleton. Both operands lie
+// in memory in the layout wgmma_w8 (wgmma_w8.cuh), K to 128 and rows to eights padded: what a tile needs of 128 of K is
+// contiguous, swizzled as wgmma reads it, and comes by one bulk copy.
+//
+// gemm_int8_sm90_{f16,bf16}_m{16,64,128,256}          INT8, tiles of 128 rows of W by so many tokens
+// gemm_int8_sm90_{f16,bf16}_affine_m{16,64,128,256}   affine INT8: W unsigned
+// With `partials` the sums of each part of K are stored, and gemm_int8_reduce of gemm_int8.cu finishes.
+//
+//   block: one a multiprocessor; for each unit of work (a tile of y by a part of K) of its own:
+//     producer, 1 thread:    for each 128 of K: wait until its stage is empty; copy W and x there, counted at `full`
+//     consumers, 2 x 4 warps: for each 128 of K: wait for `full`; 4 wgmma m64nTk32; then the stage before this one is empty
+//                            sums -> scaled, outliers added by mma.m16n8k16, bias, one rounding, stored from registers
+//
+// Departures:
+// 1. A stage is given back one step late, when its wgmma is known to be done, so that the next ones are queued behind it.
+// 2. Each warp gives it back for itself: that its own part of a wgmma is done says nothing of the other warps.
+// 3. The last tiles of M and N copy the eights of rows that exist. What the stage holds beyond are zeros or what another unit
+//    left there: it multiplies into rows and tokens of y that are not stored.
+// 4. Rows of W are in an order (place_of_w) that gives each thread neighbours in y: whole sectors of 32 bytes are stored.
+#include "args.h"
+#include "epilogue.cuh"
+#include "int8.cuh"
+#include "ptx_sm90.cuh"
+#include "wgmma_w8.cuh"
+
+namespace {
+
+constexpr uint32_t kConsumers = 2;
+constexpr uint32_t kConsumerWarps = 4 * kConsumers;
+constexpr uint32_t kThreads = 128 * (kConsumers + 1);
+// Rows of W in a tile: 64 for each consumer.
+constexpr uint32_t kRows = 64 * kConsumers;
+// Registers: 384 threads are launched with 168 each, 64,512 in all; m64n256 alone takes 128.
+constexpr int kConsumerRegisters = 240;
+constexpr int kProducerRegisters = 24;
+
+template <int kTokens_, uint32_t kStages_>
+struct TileShape {
+    static constexpr int kTokens = kTokens_;
+    static constexpr uint32_t kStages = kStages_;
+    static constexpr uint32_t kBytesW = kRows * kTileK;
+    static constexpr uint32_t kStageBytes = kBytesW + kTokens * kTileK;
+};
+
+// The addresses of a block's stages, of their barriers and of the scales of its tokens; which stage is next.
+template <typename Shape>
+struct Pipeline {
+    uint32_t base;
+    uint32_t stage;
+    uint32_t parity;
+
+    __device__ __forceinline__ explicit Pipeline(const uint8_t *shared) : base(shared_address(shared)), stage(0), parity(0) {}
+
+    __device__ __forceinline__ uint32_t full(uint32_t of) const { return base + Shape::kStages * Shape::kStageBytes + 8 * of; }
+    __device__ __forceinline__ uint32_t empty(uint32_t of) const { return full(Shape::kStages + of); }
+    __device__ __forceinline__ uint32_t scales() const { return full(2 * Shape::kStages); }
+    __device__ __forceinline__ uint32_t tile_w() const { return base + stage * Shape::kStageBytes; }
+    __device__ __forceinline__ uint32_t tile_x() const { return tile_w() + Shape::kBytesW; }
+
+    __device__ __forceinline__ void init() const {
+        for (uint32_t i = 0; i < Shape::kStages; ++i) {
+            mbarrier_init(full(i), 1);
+            mbarrier_init(empty(i), kConsumerWarps);
+        }
+        fence_mbarrier_init();
+    }
+
+    __device__ __forceinline__ void advance() {
+        stage = stage + 1 == Shape::kStages ? 0 : stage + 1;
+        if (stage == 0) parity ^= 1;
+    }
+};
+
+// Zeros in the rows of a stage from row `8 * atoms` on, if the last tile ends there.
+template <uint32_t kTileRows>
+__device__ __forceinline__ void clear_rows(uint32_t tile, uint32_t atoms) {
+    if (atoms == 0) return;
+    const uint32_t zeros[4] = {};
+    for (uint32_t at = atoms * kAtomBytes + 16 * threadIdx.x; at < kTileRows * kTileK; at += 16 * kThreads)
+        store_shared_16(tile + at, zeros);
+}
+
+// Clears what the copies of a last tile leave out, so that wgmma reads nothing that nobody wrote.
+template <typename Shape>
+__device__ __forceinline__ void clear_stages(const GemmInt8Sm90Args &args, Pipeline<Shape> pipeline) {
+    for (uint32_t i = 0; i < Shape::kStages; ++i) {
+        clear_rows<kRows>(pipeline.tile_w(), args.w_atoms % (kRows / 8));
+        clear_rows<Shape::kTokens>(pipeline.tile_x(), args.x_atoms % (Shape::kTokens / 8));
+        pipeline.advance();
+    }
+    fence_proxy_async();
+}
+
+// A tile of y by a part of K.
+struct Unit {
+    uint32_t row;
+    uint32_t token;
+    uint32_t k_begin;
+    uint32_t k_end;
+    uint32_t split;
+};
+
+// Units go through eight tiles of tokens before the next rows of W: those under way at one time share rows of both in L2.
+template <typename Shape>
+__device__ __forceinline__ Unit unit_of(const GemmInt8Sm90Args &args, uint32_t index) {
+    constexpr uint32_t kGroup = 8;
+    const uint32_t tiles = args.token_tiles * args.row_tiles;
+    const uint32_t split = index / tiles;
+    const uint32_t tile = index % tiles;
+    const uint32_t first = tile / (kGroup * args.row_tiles) * kGroup;
+    const uint32_t within = tile % (kGroup * args.row_tiles);
+    const uint32_t height = min(args.token_tiles - first, kGroup);
+    const uint32_t k_begin = split * args.tiles_per_split;
+    return {within / height * kRows, (first + within % height) * Shape::kTokens, k_begin,
+            min(args.k_tiles, k_begin + args.tiles_per_split), split};
+}
+
+template <typename Shape>
+__device__ __forceinline__ void produce(const GemmInt8Sm90Args &args, Pipeline<Shape> pipeline) {
+    const uint8_t *w = static_cast<const uint8_t *>(args.product.w);
+    const uint8_t *x = reinterpret_cast<const uint8_t *>(args.product.x);
+    for (uint32_t index = blockIdx.x; index < args.units; index += gridDim.x) {
+        const Unit unit = unit_of<Shape>(args, index);
+        const uint32_t row_atom = unit.row / 8, token_atom = unit.token / 8;
+        const uint32_t bytes_w = min(kRows / 8, args.w_atoms - row_atom) * kAtomBytes;
+        const uint32_t bytes_x = min(Shape::kTokens / 8, args.x_atoms - token_atom) * kAtomBytes;
+        for (uint32_t k = unit.k_begin; k < unit.k_end; ++k) {
+            const uint32_t full = pipeline.full(pipeline.stage);
+            // The first time round all stages are empty: the phase before the first counts as over.
+            mbarrier_wait(pipeline.empty(pipeline.stage), pipeline.parity ^ 1);
+            mbarrier_arrive_expect(full, bytes_w + bytes_x);
+            bulk_copy(pipeline.tile_w(), w + (uint64_t(k) * args.w_atoms + row_atom) * kAtomBytes, bytes_w, full);
+            bulk_copy(pipeline.tile_x(), x + (uint64_t(k) * args.x_atoms + token_atom) * kAtomBytes, bytes_x, full);
+            pipeline.advance();
+        }
+    }
+}
+
+// They begin as zeros rather than by a first wgmma that does not add: what that one reads would be 128 registers that nobody
+// wrote, which the compiler keeps through the epilogue of the unit before.
+//
+// The epilogue below takes places of tokens one after the other, `used_here`: all of them computed first, as the compiler likes
+// to, take more registers than 128 sums leave.
+//
+// What a thread holds of yᵀ: of eight tokens after the other, (row, token), (row, token + 1), (row + 1, token), (row + 1,
+// token + 1), where `row` is even and place_of_w has put row + 1 eight rows further.
+template <int kTokens, typename Sum>
+using Sums = Sum[kTokens / 2];
+
+// sums += W * xᵀ over the unit's part of K, for the 64 rows of `consumer`.
+template <typename Shape, typename W>
+__device__ __forceinline__ void multiply(Sums<Shape::kTokens, int32_t> &sums, const Unit &unit, Pipeline<Shape> &pipeline,
+                                         uint32_t consumer) {
+    uint32_t before = 0;
+    for (uint32_t k = unit.k_begin; k < unit.k_end; ++k) {
+        mbarrier_wait(pipeline.full(pipeline.stage), pipeline.parity);
+        const uint64_t w = swizzled_tile(pipeline.tile_w() + consumer * 64 * kTileK);
+        const uint64_t x = swizzled_tile(pipeline.tile_x());
+        wgmma_fence();
+        #pragma unroll
+        for (uint32_t step = 0; step < kTileK / 32; ++step)
+            wgmma_shared<W, int8_t, Shape::kTokens>(sums, w + 2 * step, x + 2 * step, 1);
+        wgmma_commit();
+        wgmma_wait<1>();
+        if (k > unit.k_begin && threadIdx.x % 32 == 0) mbarrier_arrive(pipeline.empty(before));
+        before = pipeline.stage;
+        pipeline.advance();
+    }
+    wgmma_wait<0>();
+    pin(sums);
+    if (threadIdx.x % 32 == 0) mbarrier_arrive(pipeline.empty(before));
+}
+
+// The thread's first row of W and token.
+struct Place {
+    uint32_t row;
+    uint32_t token;
+
+    __device__ __forceinline__ explicit Place(const Unit &unit)
+        : row(unit.row + threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 * 2), token(unit.token + threadIdx.x % 4 * 2) {}
+};
+
+// Puts what belongs to the unit's tokens where all consumers find it: absmax[kTokens], sums[kTokens].
+template <typename Shape>
+__device__ __forceinline__ void stage_scales(const Pipeline<Shape> &pipeline, const GemmInt8Args &args, const Unit &unit) {
+    if (threadIdx.x < Shape::kTokens) {
+        const RowScale scale = row_scale(args, unit.token + threadIdx.x);
+        store_shared_4(pipeline.scales() + 4 * threadIdx.x, __float_as_uint(scale.absmax));
+        store_shared_4(pipeline.scales() + 4 * (Shape::kTokens + threadIdx.x), scale.sum);
+    }
+    named_barrier(1, 128 * kConsumers);
+}
+
+template <bool kIsAffine, typename Shape>
+__device__ __forceinline__ void scale_sums(Sums<Shape::kTokens, float> &values, const Sums<Shape::kTokens, int32_t> &sums,
+                                           const Pipeline<Shape> &pipeline, const GemmInt8Args &args, const Unit &unit) {
+    const Place place(unit);
+    const ColumnScale rows[2] = {column_scale(args, place.row), column_scale(args, place.row + 1)};
+    const uint32_t from = pipeline.scales() + 4 * (place.token - unit.token);
+    #pragma unroll
+    for (int i = 0; i < Shape::kTokens / 8; ++i) {
+        const uint2 sum = kIsAffine ? load_shared_8(from + 4 * Shape::kTokens + 32 * i) : make_uint2(0, 0);
+        const uint2 absmax = load_shared_8(from + 32 * i);
+        const RowScale tokens[2] = {{__uint_as_float(absmax.x), sum.x}, {__uint_as_float(absmax.y), sum.y}};
+        #pragma unroll
+        for (int j = 0; j < 4; ++j)
+            values[4 * i + j] = scaled(sums[4 * i + j], tokens[j % 2], rows[j / 2], args.factor);
+    }
+}
+
+// Values `column`.. + 3 of a row of 16-bit values; zeros where there is no such row.
+__device__ __forceinline__ uint2 load_factors(const void *matrix, uint32_t row, uint32_t rows, uint32_t ld, uint32_t column) {
+    if (row >= rows) return make_uint2(0, 0);
+    return *reinterpret_cast<const uint2 *>(static_cast<const uint16_t *>(matrix) + uint64_t(row) * ld + column);
+}
+
+// values += outlier_w * outlier_xᵀ, straight from memory: they are few, and in L1 or L2 after the first warp. Which columns of a
+// step of 16 a thread takes does not matter, if it takes the same of both: four neighbours.
+template <typename T, int kTokens>
+__device__ __forceinline__ void add_outliers(Sums<kTokens, float> &values, const GemmInt8Args &args, const Unit &unit,
+                                             uint32_t outliers) {
+    const Place place(unit);
+    const uint32_t lane = threadIdx.x % 32;
+    const uint32_t first = place.token - lane % 4 * 2 + lane / 4;
+    for (uint32_t step = 0; step < outliers; step += 16) {
+        const uint32_t column = step + lane % 4 * 4;
+        const uint2 low = load_factors(args.outlier_w, place.row, args.n, args.outlier_ld, column);
+        const uint2 high = load_factors(args.outlier_w, place.row + 1, args.n, args.outlier_ld, column);
+        const uint32_t w[4] = {low.x, high.x, low.y, high.y};
+        uint32_t token = first;
+        #pragma unroll
+        for (int i = 0; i < kTokens / 8; ++i) {
+            const uint2 x = load_factors(args.outlier_x, token, args.m, args.outlier_ld, column);
+            token = used_here(token + 8);
+            const uint32_t factor[2] = {x.x, x.y};
+            float sum[4] = {values[4 * i], values[4 * i + 1], values[4 * i + 2], values[4 * i + 3]};
+            mma_m16n8k16<T>(sum, w, factor);
+            #pragma unroll
+            for (int j = 0; j < 4; ++j) values[4 * i + j] = sum[j];
+        }
+    }
+}
+
+template <typename T>
+struct alignas(2 * sizeof(T)) Two {
+    T at[2];
+};
+
+// Stores two neighbours, `column` and the next of a row of `n`: both at once when `whole`, else those that exist.
+template <typename T>
+__device__ __forceinline__ void store_two(T *to, uint32_t column, uint32_t n, bool whole, T first, T second) {
+    if (whole && column < n) {
+        *reinterpret_cast<Two<T> *>(to) = {first, second};
+        return;
+    }
+    if (column < n) to[0] = first;
+    if (column + 1 < n) to[1] = second;
+}
+
+// Stores all that the thread holds to a matrix [M, N], each value made by `convert(value, 0 or 1: which row of W)`.
+template <int kTokens, typename T, typename Sum, typename Convert>
+__device__ __forceinline__ void store_all(T *to, const Sums<kTokens, Sum> &sums, const GemmInt8Args &args, bool whole,
+                                          const Unit &unit, Convert convert) {
+    const Place place(unit);
+    to += uint64_t(place.token) * args.n + place.row;
+    uint32_t token = place.token;
+    #pragma unroll
+    for (int i = 0; i < kTokens / 8; ++i) {
+        #pragma unroll
+        for (int j = 0; j < 2; ++j) {
+            const T first = convert(sums[4 * i + j], 0), second = convert(sums[4 * i + 2 + j], 1);
+            if (token + j < args.m) store_two(to, place.row, args.n, whole, first, second);
+            to = used_here(to + uint64_t(j == 0 ? 1 : 7) * args.n);
+        }
+        token = used_here(token + 8);
+    }
+}
+
+// How many columns of the unit's product are in floating point: those of all of K with its first part.
+__device__ __forceinline__ uint32_t outlier_count(const GemmInt8Args &args, const Unit &unit) {
+    return args.outlier_count && unit.split == 0 ? *args.outlier_count : 0;
+}
+
+// To the planes of a split K.
+template <typename T, int kTokens>
+__device__ __forceinline__ void finish_part(const Sums<kTokens, int32_t> &sums, const GemmInt8Args &args, const Unit &unit) {
+    const bool whole = args.n % 2 == 0;
+    int32_t *plane = args.partials + unit.split * (uint64_t(args.m) * args.n);
+    store_all<kTokens>(plane, sums, args, whole, unit, [](int32_t sum, int) { return sum; });
+    const uint32_t outliers = outlier_count(args, unit);
+    if (outliers == 0) return;
+    Sums<kTokens, float> values = {};
+    add_outliers<T, kTokens>(values, args, unit, outliers);
+    store_all<kTokens>(args.outlier_sums, values, args, whole, unit, [](float value, int) { return value; });
+}
+
+// From sums of products of codes to y, or to the planes of a split K.
+template <typename T, bool kIsAffine, typename Shape>
+__device__ __forceinline__ void finish(const Sums<Shape::kTokens, int32_t> &sums, const Pipeline<Shape> &pipeline,
+                                       const GemmInt8Sm90Args &args, const Unit &unit) {
+    const GemmInt8Args &product = args.product;
+    if (product.partials) return finish_part<T, Shape::kTokens>(sums, product, unit);
+    Sums<Shape::kTokens, float> values;
+    scale_sums<kIsAffine, Shape>(values, sums, pipeline, product, unit);
+    const uint32_t outliers = outlier_count(product, unit);
+    if (outliers > 0) add_outliers<T, Shape::kTokens>(values, product, unit, outliers);
+    const Four<float> bias = bias_of_four(product.bias, Place(unit).row, product.n);
+    store_all<Shape::kTokens>(static_cast<T *>(product.y), values, product, args.whole_pairs, unit,
+                              [&](float value, int row) { return round_to<T>(__fadd_rn(value, bias.at[row])); });
+}
+
+template <typename T, typename W, typename Shape>
+__device__ __forceinline__ void gemm_int8_sm90(const GemmInt8Sm90Args &args) {
+    extern __shared__ __align__(1024) uint8_t shared[];
+    Pipeline<Shape> pipeline(shared);
+    if (threadIdx.x == 0) pipeline.init();
+    clear_stages(args, pipeline);
+    __syncthreads();
+
+    // The same for a whole warp, which the compiler is told by the shuffle.
+    const uint32_t warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0);
+    if (warpgroup == kConsumers) {
+        give_registers<kProducerRegisters>();
+        if (threadIdx.x == 128 * kConsumers) produce(args, pipeline);
+        return;
+    }
+    take_registers<kConsumerRegisters>();
+    for (uint32_t index = blockIdx.x; index < args.units; index += gridDim.x) {
+        const Unit unit = unit_of<Shape>(args, index);
+        stage_scales(pipeline, args.product, unit);
+        Sums<Shape::kTokens, int32_t> sums = {};
+        multiply<Shape, W>(sums, unit, pipeline, warpgroup);
+        finish<T, (W(-1) > 0), Shape>(sums, pipeline, args, unit);
+        named_barrier(1, 128 * kConsumers);
+    }
+}
+
+}  // namespace
+
+// Four stages of 48 KB, six of 32, eight of 24, eight of 18: of the 227 KB of a block, and 144 to 192 KB under way.
+#define KERNEL(name, T, W, tokens, stages)                                                                            \
+    extern "C" __global__ void __launch_bounds__(kThreads, 1) name##_m##tokens(const __grid_constant__ GemmInt8Sm90Args args) { \
+        gemm_int8_sm90<T, W, TileShape<tokens, stages>>(args);                                                         \
+    }
+
+#define KERNELS(name, T, W)       \
+    KERNEL(name, T, W, 16, 8)     \
+    KERNEL(name, T, W, 64, 8)     \
+    KERNEL(name, T, W, 128, 6)    \
+    KERNEL(name, T, W, 256, 4)
+
+KERNELS(gemm_int8_sm90_f16, __half, int8_t)
+KERNELS(gemm_int8_sm90_f16_affine, __half, uint8_t)
+KERNELS(gemm_int8_sm90_bf16, __nv_bfloat16, int8_t)
+KERNELS(gemm_int8_sm90_bf16_affine, __nv_bfloat16, uint8_t)
