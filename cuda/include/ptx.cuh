@@ -38,6 +38,13 @@ __device__ __forceinline__ uint32_t used_here(uint32_t value) {
     return value;
 }
 
+// 2 bytes of shared memory, widened.
+__device__ __forceinline__ uint32_t load_shared_2(uint32_t from) {
+    uint16_t value;
+    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(value) : "r"(from) : "memory");
+    return value;
+}
+
 // 4 bytes of shared memory that nobody writes meanwhile, so that the load may move.
 __device__ __forceinline__ uint32_t load_shared_4(uint32_t from) {
     uint32_t value;
@@ -71,6 +78,13 @@ __device__ __forceinline__ void store_shared_16(uint32_t to, const uint32_t (&wo
 __device__ __forceinline__ uint2 load_shared_8(uint32_t from) {
     uint2 v;
     asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(v.x), "=r"(v.y) : "r"(from));
+    return v;
+}
+
+// 16 bytes of shared memory.
+__device__ __forceinline__ uint4 load_shared_16(uint32_t from) {
+    uint4 v;
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
     return v;
 }
 

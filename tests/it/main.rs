@@ -31,6 +31,8 @@ mod cuda_gemm_dense;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_int8;
 #[cfg(feature = "cuda")]
+mod cuda_gemm_w4_sm90;
+#[cfg(feature = "cuda")]
 mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;

@@ -34,12 +34,24 @@ pub const PROMISES: &[Promise] = &[
     promise("gemm_int8_bf16_affine", "IMMA.16832", AFFINE_BF16),
     promise("gemm_int8_f16", "IMMA.16832", S8_F16),
     promise("gemm_int8_bf16", "IMMA.16832", S8_BF16),
+    wgmma("gemm_w4_sm90_f16_m16", "HGMMA.64x16x16", &["m64n16k16.f32.f16.f16"]),
+    wgmma("gemm_w4_sm90_f16_m32", "HGMMA.64x32x16", &["m64n32k16.f32.f16.f16"]),
+    wgmma("gemm_w4_sm90_f16_m64", "HGMMA.64x64x16", &["m64n64k16.f32.f16.f16"]),
+    wgmma("gemm_w4_sm90_f16_m128", "HGMMA.64x128x16", &["m64n128k16.f32.f16.f16"]),
+    wgmma("gemm_w4_sm90_bf16_m16", "HGMMA.64x16x16", &["m64n16k16.f32.bf16.bf16"]),
+    wgmma("gemm_w4_sm90_bf16_m32", "HGMMA.64x32x16", &["m64n32k16.f32.bf16.bf16"]),
+    wgmma("gemm_w4_sm90_bf16_m64", "HGMMA.64x64x16", &["m64n64k16.f32.bf16.bf16"]),
+    wgmma("gemm_w4_sm90_bf16_m128", "HGMMA.64x128x16", &["m64n128k16.f32.bf16.bf16"]),
     promise("gemv_w4_f16", "HMMA.16816", F16),
     promise("gemv_w4_bf16", "HMMA.16816", BF16),
 ];
 
 const fn promise(kernels: &'static str, instruction: &'static str, forms: &'static [&'static str]) -> Promise {
     Promise { kernels, except: "_sum", archs: ALL, instruction, forms }
+}
+
+const fn wgmma(kernels: &'static str, instruction: &'static str, forms: &'static [&'static str]) -> Promise {
+    Promise { kernels, except: "_sum", archs: &["90a"], instruction, forms }
 }
 
 impl Promise {

@@ -5,6 +5,7 @@ pub mod dequant_w4;
 mod divisor;
 pub mod gemm_dense;
 pub mod gemm_int8;
+pub mod gemm_w4_sm90;
 pub mod gemv_w4;
 mod nonfinite;
 pub mod quantize_int8;
