@@ -15,13 +15,43 @@ pub struct Kernel {
     pub threads: u32,
     /// Bytes of its argument struct.
     pub args_bytes: usize,
-    /// The lowest compute capability that has it.
-    pub min_capability: u32,
+    /// The compute capabilities that have it.
+    pub capabilities: Capabilities,
 }
 
-/// A constant for each kernel, and [`KERNELS`] with all of them. `file(Args) since capability { NAME: "symbol" of threads }`.
+/// The compute capabilities that a kernel is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Capabilities {
+    /// This and all above.
+    Since(u32),
+    /// This alone: it uses what later ones do not have, as code for sm_90a does.
+    Only(u32),
+}
+
+impl Capabilities {
+    /// [`Capabilities::Since`].
+    pub const fn since(capability: u32) -> Self {
+        Self::Since(capability)
+    }
+
+    /// [`Capabilities::Only`].
+    pub const fn only(capability: u32) -> Self {
+        Self::Only(capability)
+    }
+
+    /// Whether `capability` is among them.
+    pub fn include(self, capability: u32) -> bool {
+        match self {
+            Self::Since(lowest) => lowest <= capability,
+            Self::Only(one) => one == capability,
+        }
+    }
+}
+
+/// A constant for each kernel, and [`KERNELS`] with all of them: `file(Args) since capability { NAME: "symbol" of threads }`,
+/// or `only capability`.
 macro_rules! kernels {
-    ($($file:ident($args:ident) since $capability:literal {
+    ($($file:ident($args:ident) $scope:ident $capability:literal {
         $($(#[$doc:meta])* $name:ident: $symbol:literal of $threads:literal,)*
     })*) => {
         $($(
@@ -31,7 +61,7 @@ macro_rules! kernels {
                 symbol: $symbol,
                 threads: $threads,
                 args_bytes: size_of::<args::$args>(),
-                min_capability: $capability,
+                capabilities: Capabilities::$scope($capability),
             };
         )*)*
 

@@ -82,7 +82,7 @@ fn table_complaints(stem: &str, arch: &str, entries: &[Entry]) -> Vec<String> {
         }
     }
     for kernel in KERNELS.iter().filter(|k| k.file == stem) {
-        let reaches = source::arch_number(arch) >= kernel.min_capability;
+        let reaches = kernel.capabilities.include(source::arch_number(arch));
         if reaches && !entries.iter().any(|entry| entry.name == kernel.symbol) {
             found.push(format!("{}: in the table of kernels, but not in cuda/{stem}.cu for {arch}", kernel.symbol));
         }

@@ -13,14 +13,19 @@ use super::*;
 use crate::cuda::CudaDevice;
 use crate::cuda::DeviceBuffer;
 use crate::cuda::fatbins::Fatbin;
+use crate::cuda::kernels::Capabilities;
 use crate::error::Error;
 use crate::values::Dtype;
 use crate::values::f16;
 
-static FILL: Kernel = Kernel { file: "fill", symbol: "fill", threads: 128, args_bytes: 16, min_capability: 80 };
-static NO_SYMBOL: Kernel = Kernel { file: "fill", symbol: "gone", threads: 128, args_bytes: 16, min_capability: 80 };
-static NO_FILE: Kernel = Kernel { file: "gone", symbol: "fill", threads: 128, args_bytes: 16, min_capability: 80 };
-static NEWER: Kernel = Kernel { file: "fill", symbol: "newer", threads: 128, args_bytes: 16, min_capability: 120 };
+static FILL: Kernel =
+    Kernel { file: "fill", symbol: "fill", threads: 128, args_bytes: 16, capabilities: Capabilities::Since(80) };
+static NO_SYMBOL: Kernel =
+    Kernel { file: "fill", symbol: "gone", threads: 128, args_bytes: 16, capabilities: Capabilities::Since(80) };
+static NO_FILE: Kernel =
+    Kernel { file: "gone", symbol: "fill", threads: 128, args_bytes: 16, capabilities: Capabilities::Since(80) };
+static NEWER: Kernel =
+    Kernel { file: "fill", symbol: "newer", threads: 128, args_bytes: 16, capabilities: Capabilities::Since(120) };
 
 #[repr(C, align(16))]
 struct Image([u8; 16]);

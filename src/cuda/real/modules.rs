@@ -82,7 +82,7 @@ impl Modules {
             return Ok(function.0);
         }
         let fatbin = self.images.find(kernel.file)?;
-        if limits.capability < kernel.min_capability {
+        if !kernel.capabilities.include(limits.capability) {
             return Err(no_image(kernel, limits, fatbin));
         }
         let module = match loaded.modules.get(kernel.file) {
