@@ -206,6 +206,7 @@ struct LaneParts {
     uint32_t codes;
     uint32_t scales;  // of rows g and g + 8 in the first group
     uint32_t zeros;
+    bool is_first;  // of the warp
 
     __device__ __forceinline__ LaneParts(uint32_t warp, uint32_t lane) {
         constexpr uint32_t kScaleBytes = kScales == Scales::kNested ? 1 : sizeof(float);
@@ -214,18 +215,19 @@ struct LaneParts {
         codes = used_here(Layout::kCodes + warp * kTileBytes + 16 * lane);
         scales = used_here(Layout::kScales + pair * kScaleBytes);
         zeros = used_here(Layout::kZeros + pair);
+        is_first = lane == 0;
     }
 };
 
 // What a lane has of a tile: the codes, and the zero points of rows g and g + 8 as pairs of the type of x.
 template <Scales kScales, int kGroups>
 struct Codes {
-    uint4 words;
+    uint32_t words[4];
     uint32_t zeros[kGroups][2];
 
     template <typename Parts>
     __device__ __forceinline__ void load(uint32_t table, uint32_t stage, const Parts &parts) {
-        words = load_shared_16(stage + parts.codes);
+        load_shared_16(words, stage + parts.codes);
         #pragma unroll
         for (int group = 0; kScales == Scales::kZeros && group < kGroups; ++group) {
             // z becomes the byte of the codes z, z.
@@ -236,18 +238,22 @@ struct Codes {
     }
 };
 
+template <typename T>
+struct PairOf;
+template <>
+struct PairOf<__half> {
+    using Type = __half2;
+};
+template <>
+struct PairOf<__nv_bfloat16> {
+    using Type = __nv_bfloat162;
+};
+
 // Pairs a - b.
 template <typename T>
-__device__ __forceinline__ uint32_t subtract(uint32_t a, uint32_t b);
-template <>
-__device__ __forceinline__ uint32_t subtract<__half>(uint32_t a, uint32_t b) {
-    const __half2 difference = __hsub2(*reinterpret_cast<__half2 *>(&a), *reinterpret_cast<__half2 *>(&b));
-    return *reinterpret_cast<const uint32_t *>(&difference);
-}
-template <>
-__device__ __forceinline__ uint32_t subtract<__nv_bfloat16>(uint32_t a, uint32_t b) {
-    const __nv_bfloat162 difference =
-        __hsub2(*reinterpret_cast<__nv_bfloat162 *>(&a), *reinterpret_cast<__nv_bfloat162 *>(&b));
+__device__ __forceinline__ uint32_t subtract(uint32_t a, uint32_t b) {
+    using Pair = typename PairOf<T>::Type;
+    const Pair difference = __hsub2(*reinterpret_cast<Pair *>(&a), *reinterpret_cast<Pair *>(&b));
     return *reinterpret_cast<const uint32_t *>(&difference);
 }
 
@@ -257,8 +263,8 @@ using Half = uint32_t[2][4];
 template <typename T, Scales kScales, int kGroups>
 __device__ __forceinline__ void decode_half(Half &a, const Codes<kScales, kGroups> &codes, int half, uint32_t table,
                                             uint32_t table_column) {
-    decode_pairs(a[0], table, half == 0 ? codes.words.x : codes.words.z, table_column);
-    decode_pairs(a[1], table, half == 0 ? codes.words.y : codes.words.w, table_column);
+    decode_pairs(a[0], table, codes.words[2 * half], table_column);
+    decode_pairs(a[1], table, codes.words[2 * half + 1], table_column);
     #pragma unroll
     for (int i = 0; kScales == Scales::kZeros && i < 8; ++i)
         a[i / 4][i % 4] = subtract<T>(a[i / 4][i % 4], codes.zeros[half % kGroups][i % 2]);
@@ -281,14 +287,11 @@ template <Scales kScales>
 struct RowScales {
     float absmax[2];
 
-    // Begins with what nested ones have in global memory.
-    __device__ __forceinline__ RowScales(const W4Args &w, uint32_t row, uint32_t group) {
+    // Begins with what nested ones have in global memory. `rows` is the number of the first scale of each row.
+    __device__ __forceinline__ RowScales(const W4Args &w, const uint32_t (&rows)[2], uint32_t group) {
         #pragma unroll
-        for (int b = 0; kScales == Scales::kNested && b < 2; ++b) {
-            // ops/w4.rs checks that there are fewer than 2^32 scales. Rows and groups of padding have any.
-            const uint32_t block = min(row + 8 * b, w.n - 1) * w.row_groups + min(group, w.row_groups - 1);
-            absmax[b] = __ldg(w.nested_absmax + block / 256);
-        }
+        for (int b = 0; kScales == Scales::kNested && b < 2; ++b)
+            absmax[b] = __ldg(w.nested_absmax + (rows[b] + min(group, w.row_groups - 1)) / 256);
     }
 
     // The rest is at `from` in shared memory. Nested ones are rounded as the CPU rounds them.
@@ -316,13 +319,13 @@ __device__ __forceinline__ void add_group(float (&totals)[kCount], float (&acc)[
     for (int i = 0; i < kCount; ++i) totals[i] = __fmaf_rn(i % 4 < 2 ? scale.x : scale.y, acc[i], totals[i]);
 }
 
-// Stores a warp's part of a unit: of rows g and g + 8 of its row tile, tokens 2 t and 2 t + 1 of each eight.
+// Stores a warp's part of a unit: of rows g (`first_row`) and g + 8, tokens 2 t and 2 t + 1 of each eight.
 template <typename T, int kTokens>
-__device__ __forceinline__ void store_unit(const GemmW4Sm90Args &args, const Unit &unit, uint32_t warp, uint32_t lane,
-                                           const float (&totals)[kTokens / 2]) {
+__device__ __forceinline__ void store_unit(const GemmW4Sm90Args &args, const Unit &unit, uint32_t first_row,
+                                           uint32_t lane, const float (&totals)[kTokens / 2]) {
     #pragma unroll
     for (int b = 0; b < 2; ++b) {
-        const uint32_t row = (unit.row_tile + warp) * kTileRows + lane / 4 + 8 * b;
+        const uint32_t row = first_row + 8 * b;
         if (row >= args.w.n) continue;
         const float bias = args.bias != nullptr && args.partials == nullptr ? args.bias[row] : -0.0f;
         uint64_t place = static_cast<uint64_t>(unit.token + lane % 4 * 2) * args.w.n + row;
@@ -366,67 +369,78 @@ struct GroupWalk {
     }
 };
 
+// The sums of a unit: of a lane, those of rows g and g + 8 of its warp's row tile.
+template <typename T, int kTokens, Scales kScales, int kGroups>
+__device__ __forceinline__ void multiply_unit(float (&totals)[kTokens / 2], Place<Stage<kTokens, kGroups>::kBytes> &place,
+                                              const GemmW4Sm90Args &args, const Unit &unit, uint32_t row,
+                                              const LaneParts<Stage<kTokens, kGroups>, kScales, kGroups> &parts) {
+    using Layout = Stage<kTokens, kGroups>;
+    constexpr uint32_t kGroupBytes = kTileRows * (kScales == Scales::kNested ? 1 : sizeof(float));
+    const uint32_t table = shared_address(shared);
+    // ops/w4.rs checks that there are fewer than 2^32 scales. Rows and groups of padding have any.
+    const uint32_t rows[2] = {used_here(min(row, args.w.n - 1) * args.w.row_groups),
+                              used_here(min(row + 8, args.w.n - 1) * args.w.row_groups)};
+    GroupWalk<kGroups> walk(args.w, unit.first_tile);
+    float acc[kTokens / 2] = {};
+    Codes<kScales, kGroups> codes;
+    Half a[2];
+    auto decode = [&](int half) { decode_half<T>(a[half], codes, half, table, parts.table_column); };
+    auto add = [&](const RowScales<kScales> &scales, uint32_t from) {
+        add_group(totals, acc, scales.finish(args.w, table, from, parts.table_column));
+    };
+    mbarrier_wait(place.address + Layout::kFull, place.parity);
+    codes.load(table, place.address, parts);
+    decode(0);
+    bool adds = false;
+    for (uint32_t tiles = unit.end_tile - unit.first_tile; tiles > 0; --tiles) {
+        const uint32_t stage = place.address;
+        const uint64_t x = swizzled_tile(stage);
+        const RowScales<kScales> first(args.w, rows, walk.group), last(args.w, rows, walk.group + kGroups - 1);
+        multiply_half<T, kTokens>(acc, a[0], x, adds);
+        decode(1);
+        if (kGroups == 2) {
+            wgmma_wait<0>();
+            pin(acc);
+            add(first, stage + parts.scales);
+        }
+        multiply_half<T, kTokens>(acc, a[1], x + 4, kGroups == 1);
+
+        place.next(args);
+        if (tiles > 1) {
+            mbarrier_wait(place.address + Layout::kFull, place.parity);
+            codes.load(table, place.address, parts);
+        }
+        // The registers of the first half are free; after the last tile they are filled once more for nothing.
+        wgmma_wait<1>();
+        pin(a[0][0]);
+        pin(a[0][1]);
+        decode(0);
+        wgmma_wait<0>();
+        pin(acc);
+        pin(a[1][0]);
+        pin(a[1][1]);
+        adds = !walk.ends() && tiles > 1;
+        if (!adds) add(last, stage + parts.scales + (kGroups - 1) * kGroupBytes);
+        walk.next();
+        __syncwarp();
+        if (parts.is_first) mbarrier_arrive(stage + Layout::kEmpty);
+    }
+}
+
 template <typename T, int kTokens, Scales kScales, int kGroups>
 __device__ __forceinline__ void consume(const GemmW4Sm90Args &args) {
     using Layout = Stage<kTokens, kGroups>;
     const uint32_t lane = threadIdx.x % 32;
     // From lane 0, so that the compiler knows it to be the same in all lanes.
     const uint32_t warp = __shfl_sync(0xffffffff, threadIdx.x / 32, 0);
-    const uint32_t table = shared_address(shared);
     const LaneParts<Layout, kScales, kGroups> parts(warp, lane);
-    const bool is_first_lane = lane == 0;
     Place<Layout::kBytes> place;
     for (uint32_t index = blockIdx.x; index < args.units; index += gridDim.x) {
         const Unit unit(args, index, kTokens);
         const uint32_t row = (unit.row_tile + warp) * kTileRows + lane / 4;
-        GroupWalk<kGroups> walk(args.w, unit.first_tile);
-        float totals[kTokens / 2] = {}, acc[kTokens / 2] = {};
-        Codes<kScales, kGroups> codes;
-        Half a[2];
-        auto decode = [&](int half) { decode_half<T>(a[half], codes, half, table, parts.table_column); };
-        auto add = [&](const RowScales<kScales> &scales, uint32_t stage, int group) {
-            const uint32_t from = stage + parts.scales + group * (kScales == Scales::kNested ? 16 : 64);
-            add_group(totals, acc, scales.finish(args.w, table, from, parts.table_column));
-        };
-        mbarrier_wait(place.address + Layout::kFull, place.parity);
-        codes.load(table, place.address, parts);
-        decode(0);
-        bool adds = false;
-        for (uint32_t tiles = unit.end_tile - unit.first_tile; tiles > 0; --tiles) {
-            const uint32_t stage = place.address;
-            const uint64_t x = swizzled_tile(stage);
-            const RowScales<kScales> first(args.w, row, walk.group), last(args.w, row, walk.group + kGroups - 1);
-            multiply_half<T, kTokens>(acc, a[0], x, adds);
-            decode(1);
-            if (kGroups == 2) {
-                wgmma_wait<0>();
-                pin(acc);
-                add(first, stage, 0);
-            }
-            multiply_half<T, kTokens>(acc, a[1], x + 4, kGroups == 1);
-
-            place.next(args);
-            if (tiles > 1) {
-                mbarrier_wait(place.address + Layout::kFull, place.parity);
-                codes.load(table, place.address, parts);
-            }
-            // The registers of the first half are free; after the last tile they are filled once more for nothing.
-            wgmma_wait<1>();
-            pin(a[0][0]);
-            pin(a[0][1]);
-            decode(0);
-            wgmma_wait<0>();
-            pin(acc);
-            pin(a[1][0]);
-            pin(a[1][1]);
-            adds = !walk.ends() && tiles > 1;
-            if (!adds) add(last, stage, kGroups - 1);
-            adds = adds && kGroups == 1;
-            walk.next();
-            __syncwarp();
-            if (is_first_lane) mbarrier_arrive(stage + Layout::kEmpty);
-        }
-        store_unit<T, kTokens>(args, unit, warp, lane, totals);
+        float totals[kTokens / 2] = {};
+        multiply_unit<T, kTokens, kScales, kGroups>(totals, place, args, unit, row, parts);
+        store_unit<T, kTokens>(args, unit, row, lane, totals);
     }
 }
 

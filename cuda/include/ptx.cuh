@@ -82,10 +82,11 @@ __device__ __forceinline__ uint2 load_shared_8(uint32_t from) {
 }
 
 // 16 bytes of shared memory.
-__device__ __forceinline__ uint4 load_shared_16(uint32_t from) {
-    uint4 v;
-    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(from) : "memory");
-    return v;
+__device__ __forceinline__ void load_shared_16(uint32_t (&words)[4], uint32_t from) {
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(from)
+                 : "memory");
 }
 
 // 16 bytes that are read once: not kept in L1.

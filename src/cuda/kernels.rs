@@ -161,7 +161,7 @@ kernels! {
         /// Adds up the splits of K, bf16.
         GEMM_INT8_REDUCE_BF16: "gemm_int8_reduce_bf16" of 256,
     }
-    gemm_w4_sm90(GemmW4Sm90Args) since 90 {
+    gemm_w4_sm90(GemmW4Sm90Args) only 90 {
         /// f16 activations, 16 rows at a time, f32 scales.
         GEMM_W4_SM90_F16_M16: "gemm_w4_sm90_f16_m16" of 384,
         /// f16 activations, 32 rows at a time, f32 scales.

@@ -6,6 +6,8 @@ use crate::cuda::ops::gemm_dense;
 use crate::cuda::ops::gemm_dense::GemmDense;
 use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
+use crate::cuda::ops::gemm_w4_sm90;
+use crate::cuda::ops::gemm_w4_sm90::GemmW4Sm90;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int8;
@@ -15,6 +17,7 @@ use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::Rounding;
 use crate::cuda::ops::quantize_int8::Rows;
 use crate::cuda::ops::tiles::ProductSize;
+use crate::cuda::ops::w4::W4;
 use crate::cuda::ops::w8::W8;
 use crate::cuda::prepared::Weights;
 use crate::cuda::workspace::Lease;
@@ -116,14 +119,26 @@ impl Product<'_> {
                 gemm_int8::check(self.device, w.format(), w.shape(), max_code).err().map(|e| e.to_string())
             }
             (Weights::W8(_), None) => Some("8-bit weights are multiplied with rounded activations only".into()),
-            (Weights::W4(_), _) => Some("there is no such kernel".into()),
+            (Weights::W4(w), None) => gemm_w4_sm90::rule(self.device.limits(), w, self.dtype),
+            (Weights::W4(_), Some(_)) => Some(format!("it takes float activations, not {}", self.activations)),
         }
     }
 
     fn fused(&self) -> Result<()> {
-        let (Weights::W8(w), Some((max_code, threshold))) = (self.weights, integer::rounding(self.activations)) else {
-            unreachable!("fused_rule: 8-bit weights and rounded activations");
-        };
+        match (self.weights, integer::rounding(self.activations)) {
+            (Weights::W4(w), _) => self.gemm_w4(w),
+            (Weights::W8(w), Some((max_code, threshold))) => self.gemm_int8(w, max_code, threshold),
+            (Weights::W8(_), None) => unreachable!("fused_rule: rounded activations"),
+        }
+    }
+
+    fn gemm_w4(&self, w: &W4) -> Result<()> {
+        let lease = self.device.lease(&[gemm_w4_sm90::scratch_bytes(self.device.limits(), w, self.m)?])?;
+        let (x, bias, y, m, dtype) = (self.x, self.bias, self.y, self.m, self.dtype);
+        GemmW4Sm90 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
+    }
+
+    fn gemm_int8(&self, w: &W8, max_code: u8, threshold: f32) -> Result<()> {
         let size = QuantizedSize {
             m: self.m,
             k: w.shape().k(),

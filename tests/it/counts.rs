@@ -128,6 +128,7 @@ fn cases() -> Vec<Counted> {
         quantized("NF4 block 64", Nf4::default(), 1024, 1024),
         quantized("NF4 block 64 nested", Nf4::default().double_quant(true), 1024, 1024),
         quantized("INT8 rows", Int8::default(), 1024, 1024),
+        product4("NF4 block 64", Nf4::default(), m, n, k, Strategy::Fused),
     ]
 }
 
@@ -141,13 +142,20 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
     let cases = cases();
     let gemv = &cases[0];
     let counts = gemv.counts("gemv_w4");
-    let (is, best) = (counts.shared_loads.wavefronts, counts.shared_loads.ideal_wavefronts);
-    assert!(is as f64 <= 1.01 * best as f64, "{}: {is} wavefronts, {best} without bank conflicts", gemv.name);
+    let wgmma = cases.last().unwrap();
+    for (name, counts) in [(&gemv.name, counts), (&wgmma.name, wgmma.counts("gemm_w4_sm90"))] {
+        let (is, best) = (counts.shared_loads.wavefronts, counts.shared_loads.ideal_wavefronts);
+        assert!(is as f64 <= 1.01 * best as f64, "{name}: {is} wavefronts, {best} without bank conflicts");
+    }
 
     // All of the product is the promised instruction's. Tiles divide this shape, so nothing is padded.
     let (m, n, k) = MATRIX_CASE;
-    for (case, prefix) in [(&cases[4], "gemm_dense_bf16"), (&cases[5], "gemm_int8_bf16"), (&cases[6], "gemm_int8_bf16")]
-    {
+    for (case, prefix) in [
+        (&cases[4], "gemm_dense_bf16"),
+        (&cases[5], "gemm_int8_bf16"),
+        (&cases[6], "gemm_int8_bf16"),
+        (wgmma, "gemm_w4_sm90_bf16_m128"),
+    ] {
         let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
         let macs: u64 =
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();

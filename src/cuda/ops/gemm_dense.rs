@@ -224,15 +224,14 @@ impl GemmDense<'_> {
     }
 }
 
-/// y\[M,N\] = sum of the partial sums over the splits, in order, + bias\[N\]: how products of f32 sums end.
+/// Sums over parts of K in device memory, f32 \[splits, M, N\], and where y goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SumSplits {
-    /// f32 [splits, M, N], at a multiple of 16 bytes.
+pub(super) struct PartialSums {
     pub partials: DevicePtr,
-    pub splits: u32,
-    /// f32 [N], or 0.
+    pub splits: usize,
+    /// f32 \[N\], or 0.
     pub bias: DevicePtr,
-    /// [M, N] of `dtype`.
+    /// \[M, N\] of `dtype`.
     pub y: DevicePtr,
     pub m: usize,
     pub n: usize,
@@ -240,21 +239,28 @@ pub(super) struct SumSplits {
     pub dtype: Dtype,
 }
 
-impl SumSplits {
-    /// Enqueues the kernel.
-    ///
-    /// # Safety
-    /// The addresses are those of live memory of the device that holds what the fields say.
-    pub unsafe fn enqueue(&self, device: &CudaDevice) -> Result<()> {
-        let Self { partials, splits, bias, y, m, n, dtype } = *self;
-        let whole_fours = whole_fours(y, n, dtype);
-        let (m32, n32) = (m as u32, n as u32);
-        let args =
-            GemmDenseArgs { x: 0, w: 0, bias, y, partials, m: m32, n: n32, k: 0, k_per_split: 0, splits, whole_fours };
-        let kernel = if dtype == Dtype::Bf16 { BF16.reduce } else { F16.reduce };
-        // SAFETY: the caller's promise; neither x nor W is read.
-        unsafe { device.launch(kernel, tiles::row_parts(m, n)?, 0, &args) }
-    }
+/// Enqueues y = the partial sums, added in order, + bias, rounded once.
+///
+/// # Safety
+/// The addresses are those of live memory of this device, as large as M, N and `splits` say and aligned to their elements.
+///
+/// # Errors
+/// [`Error::TooLarge`]; the driver's.
+pub(super) unsafe fn sum_partials(device: &CudaDevice, sums: &PartialSums) -> Result<()> {
+    let PartialSums { partials, splits, bias, y, m, n, dtype } = *sums;
+    let args = GemmDenseArgs {
+        bias,
+        y,
+        partials,
+        m: m as u32,
+        n: n as u32,
+        splits: splits as u32,
+        whole_fours: whole_fours(y, n, dtype),
+        ..bytemuck::Zeroable::zeroed()
+    };
+    let kernels = if dtype == Dtype::Bf16 { BF16 } else { F16 };
+    // SAFETY: the caller's promise.
+    unsafe { device.launch(kernels.reduce, tiles::row_parts(m, n)?, 0, &args) }
 }
 
 /// y\[M,N\] += bias\[N\]: each sum rounded to the type of y.

@@ -7,7 +7,8 @@ use crate::cuda::buffer::Region;
 use crate::cuda::driver::Limits;
 use crate::cuda::kernels;
 use crate::cuda::kernels::Kernel;
-use crate::cuda::ops::gemm_dense::SumSplits;
+use crate::cuda::ops::gemm_dense;
+use crate::cuda::ops::gemm_dense::PartialSums;
 use crate::cuda::ops::gemm_dense::aligned;
 use crate::cuda::ops::is_aligned;
 use crate::cuda::ops::tiles;
@@ -115,12 +116,12 @@ impl GemmW4Sm90<'_> {
         let partials = scratch.holds("scratch memory", plan.partial_bytes(&size), "parts of K x M x N sums")?;
         args.partials = aligned(partials, "scratch memory", 16)?;
         let ProductSize { m, n, .. } = size.product;
-        let (partials, splits) = (args.partials, plan.splits as u32);
-        let sum = SumSplits { partials, splits, bias: args.bias, y: args.y, m, n, dtype: self.dtype };
+        let (partials, splits) = (args.partials, plan.splits);
+        let sums = PartialSums { partials, splits, bias: args.bias, y: args.y, m, n, dtype: self.dtype };
         // SAFETY: as above, and the scratch memory has room for the partial sums.
         unsafe {
             device.launch(kernel, plan.grid, args.shared_bytes, &args)?;
-            sum.enqueue(device)
+            gemm_dense::sum_partials(device, &sums)
         }
     }
 
