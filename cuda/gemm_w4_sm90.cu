@@ -39,7 +39,7 @@ constexpr uint32_t kProducers = 128;
 constexpr uint32_t kThreads = 32 * kConsumerWarps + kProducers;
 // Row tiles of a unit, one to a warp.
 constexpr uint32_t kUnitTiles = kConsumerWarps;
-// Tiles whose x is under way: 3 KB to 64 KB of it, at what a few hundred nanoseconds of the L2 ask for.
+// Tiles whose x is under way. One takes 0.16 µs at least (ops/gemm_w4_sm90.rs), the L2 some 0.5 µs.
 constexpr uint32_t kLag = 4;
 // Arrivals that fill a stage: the bulk copies, and each warp of producers.
 constexpr uint32_t kFullArrivals = 1 + kProducers / 32;

@@ -69,6 +69,10 @@ pub fn rule(limits: &Limits, w: &W4, dtype: Dtype) -> Option<String> {
     if dtype == Dtype::F32 {
         return Some("x must be f16 or bf16".into());
     }
+    let (need, has) = (least_shared_bytes(groups_per_tile(w.order())), limits.shared_bytes_per_block as usize);
+    if has < need {
+        return Some(format!("a block has {has} bytes of shared memory and needs {need}"));
+    }
     w.fragment_rule()
 }
 
@@ -302,12 +306,17 @@ impl Size {
     fn k_tiles(&self) -> usize {
         self.product.k.div_ceil(TILE_COLS)
     }
+}
 
-    /// A stage of the kernel: x, codes, f32 scales and zero points of each group, two barriers; a multiple of 1024.
-    fn stage_bytes(&self, width: Width) -> usize {
-        let scales = UNIT_TILES * TILE_ROWS * self.groups_per_tile * (size_of::<f32>() + 1);
-        (width.rows() * TILE_COLS * 2 + UNIT_TILES * TILE_BYTES + scales + 16).next_multiple_of(1024)
-    }
+/// Shared memory with which the widest kernel makes progress.
+fn least_shared_bytes(groups_per_tile: usize) -> usize {
+    TABLE_BYTES + MIN_STAGES * stage_bytes(Width::W128, groups_per_tile)
+}
+
+/// A stage of the kernel: x, codes, f32 scales and zero points of each group, two barriers; a multiple of 1024.
+fn stage_bytes(width: Width, groups_per_tile: usize) -> usize {
+    let scales = UNIT_TILES * TILE_ROWS * groups_per_tile * (size_of::<f32>() + 1);
+    (width.rows() * TILE_COLS * 2 + UNIT_TILES * TILE_BYTES + scales + 16).next_multiple_of(1024)
 }
 
 /// How a product is spread over blocks.
@@ -358,7 +367,7 @@ fn plan(limits: &Limits, size: &Size) -> Result<Plan> {
     if units >= 1 << 31 {
         return Err(Error::TooLarge { what: "product", shape: vec![m, n] });
     }
-    let stage_bytes = size.stage_bytes(width);
+    let stage_bytes = stage_bytes(width, size.groups_per_tile);
     let stages = ((limits.shared_bytes_per_block as usize - TABLE_BYTES) / stage_bytes).min(MAX_STAGES);
     let grid = [units.min(sms) as u32, 1, 1];
     Ok(Plan { width, grid, units, splits, tiles_per_split, stages, stage_bytes })
@@ -401,6 +410,7 @@ mod tests {
                     let place = format!("{device:?} m {m} n {n} k {k}: {plan:?}");
                     assert!(plan.shared_bytes() <= limits.shared_bytes_per_block as usize, "{place}");
                     assert!((MIN_STAGES..=MAX_STAGES).contains(&plan.stages), "{place}");
+                    assert!(least_shared_bytes(groups) <= limits.shared_bytes_per_block as usize, "{place}");
                     assert!(plan.stage_bytes.is_multiple_of(1024), "{place}");
                     assert!(plan.tiles_per_split * plan.splits >= size.k_tiles(), "{place}");
                     assert!(plan.tiles_per_split * (plan.splits - 1) < size.k_tiles(), "{place}");
@@ -416,7 +426,7 @@ mod tests {
         // 4.8 TB/s for 0.6 µs, over 132 multiprocessors.
         for width in Width::ALL {
             for groups in [1, 2] {
-                let stage_bytes = size(1, 1, 1, groups).stage_bytes(width);
+                let stage_bytes = stage_bytes(width, groups);
                 let stages = ((227 << 10) - TABLE_BYTES) / stage_bytes;
                 assert!(stages.min(MAX_STAGES) * UNIT_TILES * TILE_BYTES >= 22_000, "{width:?}: {stages} stages");
             }
