@@ -231,6 +231,9 @@ impl Prepared {
 
 /// y = x · Wᵀ + bias: `x` [.., K] on the device of the weights, result [.., N] there, in the type of `x`.
 ///
+/// A NaN or an infinity in a row of x leaves no finite value in that row of y (rounded activations: NaNs) and touches no other
+/// row. What is too large for the type of y is infinite.
+///
 /// # Errors
 /// Those of [`matmul_into`].
 pub fn matmul(x: &Tensor, weights: &Prepared, strategy: Strategy) -> Result<Tensor> {

@@ -56,6 +56,48 @@ struct GemmInt8Args {
 };
 static_assert(sizeof(GemmInt8Args) == 144, "src/cuda/args.rs has the same size");
 
+/// Arguments of `gemm_int4`, its products. Codes are s4, two a byte, the even column in the low half; rows have `row_bytes`
+/// bytes, zeros beyond K.
+struct GemmInt4Args {
+    DEVICE_PTR(const uint8_t) x;       ///< [M, row_bytes]
+    DEVICE_PTR(const uint8_t) w;       ///< [N, row_bytes]
+    DEVICE_PTR(const float) x_absmax;  ///< [M]
+    DEVICE_PTR(const float) w_scales;  ///< [parts, N rounded up to 128]; one part, or one for each 128 of K
+    DEVICE_PTR(const float) bias;      ///< [N]; null: none
+    DEVICE_PTR(void) y;                ///< [M, N]
+    DEVICE_PTR(void) partials;         ///< [splits, M, N] s32, or f32 by groups; null when every block sums over all of K
+    uint32_t m;
+    uint32_t n;
+    uint32_t row_bytes;                ///< K / 2 rounded up to 16
+    uint32_t bytes_per_split;          ///< of a row, that one block sums over: a multiple of 64
+    uint32_t splits;
+    uint32_t whole_fours;              ///< 1: N is a multiple of 4 and y aligned to four of its elements
+};
+static_assert(sizeof(GemmInt4Args) == 80, "src/cuda/args.rs has the same size");
+
+/// Arguments of `gemm_int4`, W as floats. Codes and scales as there.
+struct DequantInt4Args {
+    DEVICE_PTR(const uint8_t) w;
+    DEVICE_PTR(const float) w_scales;
+    DEVICE_PTR(void) out;  ///< [N, K] of the kernel's type, 16-byte aligned
+    uint32_t n;
+    uint32_t k;
+    uint32_t row_bytes;
+    uint32_t is_grouped;   ///< 1: a part of `w_scales` for each 128 of K
+};
+static_assert(sizeof(DequantInt4Args) == 40, "src/cuda/args.rs has the same size");
+
+/// Arguments of `quantize_int4`, rows to s4 codes as `gemm_int4` takes them.
+struct QuantizeInt4Args {
+    DEVICE_PTR(const void) x;   ///< [M, K] of the kernel's type
+    DEVICE_PTR(uint8_t) codes;  ///< [M, K / 2 rounded up to 16]
+    DEVICE_PTR(float) absmax;   ///< [M]
+    uint64_t m;
+    uint32_t k;
+    uint32_t is_aligned;        ///< 1: rows of x begin at multiples of 16 bytes
+};
+static_assert(sizeof(QuantizeInt4Args) == 40, "src/cuda/args.rs has the same size");
+
 /// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,
 /// with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
 struct DivisorArgs {
@@ -192,6 +234,24 @@ struct GemvW4Args {
     uint32_t map_offset;            ///< of the map of nested scales
 };
 static_assert(sizeof(GemvW4Args) == 232, "src/cuda/args.rs has the same size");
+
+/// Arguments of `gemm_w4`: y = x * Wᵀ + bias on tensor cores. Offsets are in shared memory.
+struct GemmW4Args {
+    W4Args w;
+    DEVICE_PTR(const void) x;       ///< [m, k] of the kernel's type
+    DEVICE_PTR(const float) bias;   ///< [n], or null
+    DEVICE_PTR(void) y;             ///< [m, n] of the kernel's type
+    DEVICE_PTR(float) partials;     ///< [splits, m, n], or null: a block sums over all of K
+    uint32_t m;
+    uint32_t tiles_per_split;       ///< of K
+    uint32_t stages;                ///< of the ring, 2 to 6
+    uint32_t x_is_aligned;          ///< 1: rows of x begin at multiples of 16 bytes
+    uint32_t codes_offset;          ///< of the codes of stage 2, a multiple of 128
+    uint32_t scales_offset;         ///< of the scales of all stages, a multiple of 16
+    uint32_t map_offset;            ///< of the map of nested scales
+    uint32_t unused;
+};
+static_assert(sizeof(GemmW4Args) == 232, "src/cuda/args.rs has the same size");
 
 /// Arguments of `gemm_w4_sm90`: y = x * Wᵀ + bias, in blocks of 128 rows of W by the kernel's rows of x.
 struct GemmW4Sm90Args {

@@ -1,7 +1,7 @@
 // Tiles of two row-major matrices in shared memory, and the loop over K that multiplies them on tensor cores.
 //
-// Everything is in bytes: a fragment of mma.m16n8k16 (16-bit factors) and one of mma.m16n8k32 (8-bit factors) are the same
-// bytes of the same rows, so one loop serves both.
+// Everything is in bytes: fragments of mma.m16n8k16 (16-bit factors), mma.m16n8k32 (8-bit factors) and mma.m16n8k64 (4-bit
+// factors) are the same bytes of the same rows, so one loop serves them all.
 //
 //   a  rows of x (M), b  rows of W (N): both [rows][K], a tile takes 64 bytes of each row, a stage both tiles
 //   for each 64 bytes of K:
@@ -67,6 +67,13 @@ struct S8U8Mma {
     using Sum = int32_t;
     static __device__ __forceinline__ void multiply(int32_t (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
         mma_m16n8k32_s8_u8(sum, a, b);
+    }
+};
+
+struct S4Mma {
+    using Sum = int32_t;
+    static __device__ __forceinline__ void multiply(int32_t (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+        mma_m16n8k64_s4(sum, a, b);
     }
 };
 
@@ -175,14 +182,14 @@ __device__ __forceinline__ void multiply_step(Sums<Shape, typename Mma::Sum> &su
     }
 }
 
-// sums += a * bᵀ over bytes `begin` (a multiple of 64) to `end` of the rows. `shared` has kStages * kStageBytes bytes. All
-// threads of the block call it, and meet between two calls: the second writes where the first reads.
-template <typename Shape, typename Mma, typename Copy>
-__device__ __forceinline__ void multiply_tiles(Sums<Shape, typename Mma::Sum> &sums, const Rows &a, const Rows &b,
-                                               uint32_t begin, uint32_t end, const uint8_t *shared) {
+// Copies bytes `begin` (a multiple of 64) to `end` of the rows through the stages and calls visit(k, address) for each stage,
+// where bytes k .. k + 63 lie. `shared` has kStages * kStageBytes bytes. All threads of the block call it, and meet between
+// two calls: the second writes where the first reads.
+template <typename Shape, typename Copy, typename Visit>
+__device__ __forceinline__ void for_each_stage(const Rows &a, const Rows &b, uint32_t begin, uint32_t end,
+                                               const uint8_t *shared, Visit visit) {
     const TileCopy<Shape::kM, Shape::kThreads, Copy> copy_a(a, 0);
     const TileCopy<Shape::kN, Shape::kThreads, Copy> copy_b(b, Shape::kBytesA);
-    const Fragments<Shape> fragments;
     const uint32_t base = shared_address(shared);
     const uint32_t own = threadIdx.x % kChunksPerRow * 16;
 
@@ -205,12 +212,21 @@ __device__ __forceinline__ void multiply_tiles(Sums<Shape, typename Mma::Sum> &s
         const uint32_t last = stage == 0 ? Shape::kStages - 1 : stage - 1;
         start(last, k + (Shape::kStages - 1) * kStageK);
 
-        const uint32_t from = base + stage * Shape::kStageBytes;
+        visit(k, base + stage * Shape::kStageBytes);
+        stage = stage == Shape::kStages - 1 ? 0 : stage + 1;
+    }
+}
+
+// sums += a * bᵀ over bytes `begin` to `end` of the rows, as `for_each_stage` takes them.
+template <typename Shape, typename Mma, typename Copy>
+__device__ __forceinline__ void multiply_tiles(Sums<Shape, typename Mma::Sum> &sums, const Rows &a, const Rows &b,
+                                               uint32_t begin, uint32_t end, const uint8_t *shared) {
+    const Fragments<Shape> fragments;
+    for_each_stage<Shape, Copy>(a, b, begin, end, shared, [&](uint32_t, uint32_t from) {
         multiply_step<Shape, Mma>(sums, from + fragments.a, from + fragments.b);
         // The second step is two chunks further: the permutation only turns bits.
         multiply_step<Shape, Mma>(sums, from + (fragments.a ^ kStepK), from + (fragments.b ^ kStepK));
-        stage = stage == Shape::kStages - 1 ? 0 : stage + 1;
-    }
+    });
 }
 
 // A row, within the block's tile, that a thread holds of a fragment of 16: in its upper or lower half.

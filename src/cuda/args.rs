@@ -112,6 +112,105 @@ const _: () = {
     ["Offset of field: GemmInt8Args::scale_per_row"][::core::mem::offset_of!(GemmInt8Args, scale_per_row) - 136usize];
     ["Offset of field: GemmInt8Args::factor"][::core::mem::offset_of!(GemmInt8Args, factor) - 140usize];
 };
+/// Arguments of `gemm_int4`, its products. Codes are s4, two a byte, the even column in the low half; rows have `row_bytes`\n bytes, zeros beyond K.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GemmInt4Args {
+    /// [M, row_bytes]
+    pub x: u64,
+    /// [N, row_bytes]
+    pub w: u64,
+    /// [M]
+    pub x_absmax: u64,
+    /// [parts, N rounded up to 128]; one part, or one for each 128 of K
+    pub w_scales: u64,
+    /// [N]; null: none
+    pub bias: u64,
+    /// [M, N]
+    pub y: u64,
+    /// [splits, M, N] s32, or f32 by groups; null when every block sums over all of K
+    pub partials: u64,
+    pub m: u32,
+    pub n: u32,
+    /// K / 2 rounded up to 16
+    pub row_bytes: u32,
+    /// of a row, that one block sums over: a multiple of 64
+    pub bytes_per_split: u32,
+    pub splits: u32,
+    /// 1: N is a multiple of 4 and y aligned to four of its elements
+    pub whole_fours: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmInt4Args"][::core::mem::size_of::<GemmInt4Args>() - 80usize];
+    ["Alignment of GemmInt4Args"][::core::mem::align_of::<GemmInt4Args>() - 8usize];
+    ["Offset of field: GemmInt4Args::x"][::core::mem::offset_of!(GemmInt4Args, x) - 0usize];
+    ["Offset of field: GemmInt4Args::w"][::core::mem::offset_of!(GemmInt4Args, w) - 8usize];
+    ["Offset of field: GemmInt4Args::x_absmax"][::core::mem::offset_of!(GemmInt4Args, x_absmax) - 16usize];
+    ["Offset of field: GemmInt4Args::w_scales"][::core::mem::offset_of!(GemmInt4Args, w_scales) - 24usize];
+    ["Offset of field: GemmInt4Args::bias"][::core::mem::offset_of!(GemmInt4Args, bias) - 32usize];
+    ["Offset of field: GemmInt4Args::y"][::core::mem::offset_of!(GemmInt4Args, y) - 40usize];
+    ["Offset of field: GemmInt4Args::partials"][::core::mem::offset_of!(GemmInt4Args, partials) - 48usize];
+    ["Offset of field: GemmInt4Args::m"][::core::mem::offset_of!(GemmInt4Args, m) - 56usize];
+    ["Offset of field: GemmInt4Args::n"][::core::mem::offset_of!(GemmInt4Args, n) - 60usize];
+    ["Offset of field: GemmInt4Args::row_bytes"][::core::mem::offset_of!(GemmInt4Args, row_bytes) - 64usize];
+    ["Offset of field: GemmInt4Args::bytes_per_split"]
+        [::core::mem::offset_of!(GemmInt4Args, bytes_per_split) - 68usize];
+    ["Offset of field: GemmInt4Args::splits"][::core::mem::offset_of!(GemmInt4Args, splits) - 72usize];
+    ["Offset of field: GemmInt4Args::whole_fours"][::core::mem::offset_of!(GemmInt4Args, whole_fours) - 76usize];
+};
+/// Arguments of `gemm_int4`, W as floats. Codes and scales as there.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct DequantInt4Args {
+    pub w: u64,
+    pub w_scales: u64,
+    /// [N, K] of the kernel's type, 16-byte aligned
+    pub out: u64,
+    pub n: u32,
+    pub k: u32,
+    pub row_bytes: u32,
+    /// 1: a part of `w_scales` for each 128 of K
+    pub is_grouped: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DequantInt4Args"][::core::mem::size_of::<DequantInt4Args>() - 40usize];
+    ["Alignment of DequantInt4Args"][::core::mem::align_of::<DequantInt4Args>() - 8usize];
+    ["Offset of field: DequantInt4Args::w"][::core::mem::offset_of!(DequantInt4Args, w) - 0usize];
+    ["Offset of field: DequantInt4Args::w_scales"][::core::mem::offset_of!(DequantInt4Args, w_scales) - 8usize];
+    ["Offset of field: DequantInt4Args::out"][::core::mem::offset_of!(DequantInt4Args, out) - 16usize];
+    ["Offset of field: DequantInt4Args::n"][::core::mem::offset_of!(DequantInt4Args, n) - 24usize];
+    ["Offset of field: DequantInt4Args::k"][::core::mem::offset_of!(DequantInt4Args, k) - 28usize];
+    ["Offset of field: DequantInt4Args::row_bytes"][::core::mem::offset_of!(DequantInt4Args, row_bytes) - 32usize];
+    ["Offset of field: DequantInt4Args::is_grouped"][::core::mem::offset_of!(DequantInt4Args, is_grouped) - 36usize];
+};
+/// Arguments of `quantize_int4`, rows to s4 codes as `gemm_int4` takes them.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct QuantizeInt4Args {
+    /// [M, K] of the kernel's type
+    pub x: u64,
+    /// [M, K / 2 rounded up to 16]
+    pub codes: u64,
+    /// [M]
+    pub absmax: u64,
+    pub m: u64,
+    pub k: u32,
+    /// 1: rows of x begin at multiples of 16 bytes
+    pub is_aligned: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of QuantizeInt4Args"][::core::mem::size_of::<QuantizeInt4Args>() - 40usize];
+    ["Alignment of QuantizeInt4Args"][::core::mem::align_of::<QuantizeInt4Args>() - 8usize];
+    ["Offset of field: QuantizeInt4Args::x"][::core::mem::offset_of!(QuantizeInt4Args, x) - 0usize];
+    ["Offset of field: QuantizeInt4Args::codes"][::core::mem::offset_of!(QuantizeInt4Args, codes) - 8usize];
+    ["Offset of field: QuantizeInt4Args::absmax"][::core::mem::offset_of!(QuantizeInt4Args, absmax) - 16usize];
+    ["Offset of field: QuantizeInt4Args::m"][::core::mem::offset_of!(QuantizeInt4Args, m) - 24usize];
+    ["Offset of field: QuantizeInt4Args::k"][::core::mem::offset_of!(QuantizeInt4Args, k) - 32usize];
+    ["Offset of field: QuantizeInt4Args::is_aligned"][::core::mem::offset_of!(QuantizeInt4Args, is_aligned) - 36usize];
+};
 /// Exact division by a number known when a kernel is launched: i / d = (high64(multiplier * i) + i) >> shift for i < 2^63,\n with 2^(shift - 1) < d <= 2^shift and multiplier = floor(2^64 (2^shift - d) / d) + 1 (Granlund and Montgomery, 1994).
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
@@ -439,6 +538,52 @@ const _: () = {
     ["Offset of field: GemvW4Args::x_offset"][::core::mem::offset_of!(GemvW4Args, x_offset) - 220usize];
     ["Offset of field: GemvW4Args::sums_offset"][::core::mem::offset_of!(GemvW4Args, sums_offset) - 224usize];
     ["Offset of field: GemvW4Args::map_offset"][::core::mem::offset_of!(GemvW4Args, map_offset) - 228usize];
+};
+/// Arguments of `gemm_w4`: y = x * Wᵀ + bias on tensor cores. Offsets are in shared memory.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GemmW4Args {
+    pub w: W4Args,
+    /// [m, k] of the kernel's type
+    pub x: u64,
+    /// [n], or null
+    pub bias: u64,
+    /// [m, n] of the kernel's type
+    pub y: u64,
+    /// [splits, m, n], or null: a block sums over all of K
+    pub partials: u64,
+    pub m: u32,
+    /// of K
+    pub tiles_per_split: u32,
+    /// of the ring, 2 to 6
+    pub stages: u32,
+    /// 1: rows of x begin at multiples of 16 bytes
+    pub x_is_aligned: u32,
+    /// of the codes of stage 2, a multiple of 128
+    pub codes_offset: u32,
+    /// of the scales of all stages, a multiple of 16
+    pub scales_offset: u32,
+    /// of the map of nested scales
+    pub map_offset: u32,
+    pub unused: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmW4Args"][::core::mem::size_of::<GemmW4Args>() - 232usize];
+    ["Alignment of GemmW4Args"][::core::mem::align_of::<GemmW4Args>() - 8usize];
+    ["Offset of field: GemmW4Args::w"][::core::mem::offset_of!(GemmW4Args, w) - 0usize];
+    ["Offset of field: GemmW4Args::x"][::core::mem::offset_of!(GemmW4Args, x) - 168usize];
+    ["Offset of field: GemmW4Args::bias"][::core::mem::offset_of!(GemmW4Args, bias) - 176usize];
+    ["Offset of field: GemmW4Args::y"][::core::mem::offset_of!(GemmW4Args, y) - 184usize];
+    ["Offset of field: GemmW4Args::partials"][::core::mem::offset_of!(GemmW4Args, partials) - 192usize];
+    ["Offset of field: GemmW4Args::m"][::core::mem::offset_of!(GemmW4Args, m) - 200usize];
+    ["Offset of field: GemmW4Args::tiles_per_split"][::core::mem::offset_of!(GemmW4Args, tiles_per_split) - 204usize];
+    ["Offset of field: GemmW4Args::stages"][::core::mem::offset_of!(GemmW4Args, stages) - 208usize];
+    ["Offset of field: GemmW4Args::x_is_aligned"][::core::mem::offset_of!(GemmW4Args, x_is_aligned) - 212usize];
+    ["Offset of field: GemmW4Args::codes_offset"][::core::mem::offset_of!(GemmW4Args, codes_offset) - 216usize];
+    ["Offset of field: GemmW4Args::scales_offset"][::core::mem::offset_of!(GemmW4Args, scales_offset) - 220usize];
+    ["Offset of field: GemmW4Args::map_offset"][::core::mem::offset_of!(GemmW4Args, map_offset) - 224usize];
+    ["Offset of field: GemmW4Args::unused"][::core::mem::offset_of!(GemmW4Args, unused) - 228usize];
 };
 /// Arguments of `gemm_w4_sm90`: y = x * Wᵀ + bias, in blocks of 128 rows of W by the kernel's rows of x.
 #[repr(C)]

@@ -135,6 +135,40 @@ kernels! {
         /// y += bias, f32.
         ADD_BIAS_F32: "add_bias_f32" of 256,
     }
+    gemm_int4(GemmInt4Args) since 80 {
+        /// f16, 128 x 128 tiles.
+        GEMM_INT4_F16: "gemm_int4_f16" of 128,
+        /// f16, 64 x 64 tiles.
+        GEMM_INT4_F16_SMALL: "gemm_int4_f16_small" of 128,
+        /// f16, a scale per group, 128 x 128 tiles.
+        GEMM_INT4_F16_GROUP: "gemm_int4_f16_group" of 128,
+        /// f16, a scale per group, 64 x 64 tiles.
+        GEMM_INT4_F16_GROUP_SMALL: "gemm_int4_f16_group_small" of 128,
+        /// Adds up the splits of K, f16.
+        GEMM_INT4_REDUCE_F16: "gemm_int4_reduce_f16" of 256,
+        /// Adds up the splits of K, a scale per group, f16.
+        GEMM_INT4_REDUCE_GROUP_F16: "gemm_int4_reduce_group_f16" of 256,
+        /// bf16, 128 x 128 tiles.
+        GEMM_INT4_BF16: "gemm_int4_bf16" of 128,
+        /// bf16, 64 x 64 tiles.
+        GEMM_INT4_BF16_SMALL: "gemm_int4_bf16_small" of 128,
+        /// bf16, a scale per group, 128 x 128 tiles.
+        GEMM_INT4_BF16_GROUP: "gemm_int4_bf16_group" of 128,
+        /// bf16, a scale per group, 64 x 64 tiles.
+        GEMM_INT4_BF16_GROUP_SMALL: "gemm_int4_bf16_group_small" of 128,
+        /// Adds up the splits of K, bf16.
+        GEMM_INT4_REDUCE_BF16: "gemm_int4_reduce_bf16" of 256,
+        /// Adds up the splits of K, a scale per group, bf16.
+        GEMM_INT4_REDUCE_GROUP_BF16: "gemm_int4_reduce_group_bf16" of 256,
+    }
+    gemm_int4(DequantInt4Args) since 80 {
+        /// Rows of s4 to f32.
+        DEQUANT_INT4_F32: "dequant_int4_f32" of 256,
+        /// Rows of s4 to f16.
+        DEQUANT_INT4_F16: "dequant_int4_f16" of 256,
+        /// Rows of s4 to bf16.
+        DEQUANT_INT4_BF16: "dequant_int4_bf16" of 256,
+    }
     gemm_int8(GemmInt8Args) since 80 {
         /// f16, 128 x 128 tiles.
         GEMM_INT8_F16: "gemm_int8_f16" of 128,
@@ -160,6 +194,32 @@ kernels! {
         GEMM_INT8_BF16_AFFINE_UNALIGNED: "gemm_int8_bf16_affine_unaligned" of 128,
         /// Adds up the splits of K, bf16.
         GEMM_INT8_REDUCE_BF16: "gemm_int8_reduce_bf16" of 256,
+    }
+    gemm_w4(GemmW4Args) since 80 {
+        /// f16 activations, 32 rows of x at a time, f32 or double-quantized scales.
+        GEMM_W4_F16_M32: "gemm_w4_f16_m32" of 256,
+        /// f16 activations, 32 rows of x at a time, f32 or double-quantized scales, groups of 32.
+        GEMM_W4_F16_G32_M32: "gemm_w4_f16_g32_m32" of 256,
+        /// f16 activations, 32 rows of x at a time, zero points.
+        GEMM_W4_F16_ZEROS_M32: "gemm_w4_f16_zeros_m32" of 256,
+        /// f16 activations, 32 rows of x at a time, zero points, groups of 32.
+        GEMM_W4_F16_ZEROS_G32_M32: "gemm_w4_f16_zeros_g32_m32" of 256,
+        /// f16 activations, 64 rows of x at a time, f32 or double-quantized scales.
+        GEMM_W4_F16_M64: "gemm_w4_f16_m64" of 256,
+        /// f16 activations, 64 rows of x at a time, zero points.
+        GEMM_W4_F16_ZEROS_M64: "gemm_w4_f16_zeros_m64" of 256,
+        /// bf16 activations, 32 rows of x at a time, f32 or double-quantized scales.
+        GEMM_W4_BF16_M32: "gemm_w4_bf16_m32" of 256,
+        /// bf16 activations, 32 rows of x at a time, f32 or double-quantized scales, groups of 32.
+        GEMM_W4_BF16_G32_M32: "gemm_w4_bf16_g32_m32" of 256,
+        /// bf16 activations, 32 rows of x at a time, zero points.
+        GEMM_W4_BF16_ZEROS_M32: "gemm_w4_bf16_zeros_m32" of 256,
+        /// bf16 activations, 32 rows of x at a time, zero points, groups of 32.
+        GEMM_W4_BF16_ZEROS_G32_M32: "gemm_w4_bf16_zeros_g32_m32" of 256,
+        /// bf16 activations, 64 rows of x at a time, f32 or double-quantized scales.
+        GEMM_W4_BF16_M64: "gemm_w4_bf16_m64" of 256,
+        /// bf16 activations, 64 rows of x at a time, zero points.
+        GEMM_W4_BF16_ZEROS_M64: "gemm_w4_bf16_zeros_m64" of 256,
     }
     gemm_w4_sm90(GemmW4Sm90Args) only 90 {
         /// f16 activations, 16 rows at a time, f32 scales.
@@ -312,6 +372,16 @@ kernels! {
         GEMV_W4_BF16_ZEROS_G32_M16: "gemv_w4_bf16_zeros_g32_m16" of 512,
         /// Adds up the splits of K, bf16.
         GEMV_W4_BF16_SUM: "gemv_w4_bf16_sum" of 512,
+    }
+    quantize_int4(QuantizeInt4Args) since 80 {
+        /// Rows of f16 to s4, a block a row.
+        QUANTIZE_INT4_F16_ROWS: "quantize_int4_f16_rows" of 256,
+        /// Rows of f16 to s4, a warp a row.
+        QUANTIZE_INT4_F16_SHORT: "quantize_int4_f16_short" of 256,
+        /// Rows of bf16 to s4, a block a row.
+        QUANTIZE_INT4_BF16_ROWS: "quantize_int4_bf16_rows" of 256,
+        /// Rows of bf16 to s4, a warp a row.
+        QUANTIZE_INT4_BF16_SHORT: "quantize_int4_bf16_short" of 256,
     }
     quantize_int8(QuantizeRowsArgs) since 80 {
         /// Rows of f32 to INT8, a block a row.

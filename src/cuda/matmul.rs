@@ -4,21 +4,29 @@ use crate::cuda::CudaDevice;
 use crate::cuda::buffer::Region;
 use crate::cuda::ops::gemm_dense;
 use crate::cuda::ops::gemm_dense::GemmDense;
+use crate::cuda::ops::gemm_int4;
+use crate::cuda::ops::gemm_int4::GemmInt4;
 use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
+use crate::cuda::ops::gemm_w4;
+use crate::cuda::ops::gemm_w4::GemmW4;
 use crate::cuda::ops::gemm_w4_sm90;
 use crate::cuda::ops::gemm_w4_sm90::GemmW4Sm90;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
+use crate::cuda::ops::quantize_int4;
+use crate::cuda::ops::quantize_int4::PackedRows;
 use crate::cuda::ops::quantize_int8;
 use crate::cuda::ops::quantize_int8::NUM_REGIONS;
 use crate::cuda::ops::quantize_int8::QuantizedRows;
 use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::quantize_int8::Rounding;
 use crate::cuda::ops::quantize_int8::Rows;
+use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w4::W4;
 use crate::cuda::ops::w8::W8;
+use crate::cuda::plan;
 use crate::cuda::prepared::Weights;
 use crate::cuda::workspace::Lease;
 use crate::error::Error;
@@ -51,29 +59,31 @@ impl Product<'_> {
     /// # Errors
     /// [`Error::Unsupported`] when format, shape or type do not have the strategy; the driver's.
     pub fn enqueue(&self, strategy: Strategy) -> Result<()> {
+        if let Some(rule) = self.rule(strategy) {
+            return Err(self.unsupported(strategy, rule));
+        }
         match strategy {
             Strategy::Auto => self.enqueue(self.choice()),
-            Strategy::Gemv => match self.gemv_rule() {
-                None => self.gemv(),
-                Some(rule) => Err(self.unsupported(strategy, rule)),
-            },
-            Strategy::Fused => match self.fused_rule() {
-                None => self.fused(),
-                Some(rule) => Err(self.unsupported(strategy, rule)),
-            },
+            Strategy::Gemv => self.gemv(),
+            Strategy::Fused => self.fused(),
             Strategy::DequantizeThenMultiply => self.dequantize_then_multiply(),
+        }
+    }
+
+    /// Why there is no such way to this product; `None` when there is.
+    fn rule(&self, strategy: Strategy) -> Option<String> {
+        match strategy {
+            Strategy::Gemv => self.gemv_rule(),
+            Strategy::Fused => self.fused_rule(),
+            Strategy::Auto | Strategy::DequantizeThenMultiply => None,
         }
     }
 
     /// What [`Strategy::Auto`] is.
     pub fn choice(&self) -> Strategy {
-        if self.gemv_rule().is_none() {
-            Strategy::Gemv
-        } else if self.fused_rule().is_none() {
-            Strategy::Fused
-        } else {
-            Strategy::DequantizeThenMultiply
-        }
+        let capability = self.device.limits().capability;
+        let weight_bits = self.matrix.format().code_bits();
+        plan::choose(capability, weight_bits, self.activations, self.m, |strategy| self.rule(strategy).is_none())
     }
 
     fn unsupported(&self, strategy: Strategy, rule: String) -> Error {
@@ -101,6 +111,7 @@ impl Product<'_> {
             (Weights::W4(w), Activations::Float) => gemv_w4::rule(w, self.m, self.dtype),
             (Weights::W4(_), activations) => Some(format!("it takes float activations, not {activations}")),
             (Weights::W8(_), _) => Some("it takes 4-bit weights".into()),
+            (Weights::S4(_), activations) => Some(format!("it takes float activations, not {activations}")),
         }
     }
 
@@ -113,29 +124,49 @@ impl Product<'_> {
 
     /// Why there is no kernel that decodes within the product; `None` when there is one.
     fn fused_rule(&self) -> Option<String> {
+        let shape = self.matrix.shape();
         match (self.weights, integer::rounding(self.activations)) {
-            (Weights::W8(_), Some(_)) if self.dtype == Dtype::F32 => Some("its kernels write f16 and bf16".into()),
+            (Weights::W8(_) | Weights::S4(_), Some(_)) if self.dtype == Dtype::F32 => {
+                Some("its kernels write f16 and bf16".into())
+            }
             (Weights::W8(w), Some((max_code, _))) => {
                 gemm_int8::check(self.device, w.format(), w.shape(), max_code).err().map(|e| e.to_string())
             }
             (Weights::W8(_), None) => Some("8-bit weights are multiplied with rounded activations only".into()),
-            (Weights::W4(w), None) => gemm_w4_sm90::rule(self.device.limits(), w, self.dtype),
+            (Weights::S4(_), _) => None,
+            (Weights::W4(w), None) => {
+                self.wgmma_rule(w).and_then(|_| gemm_w4::rule(self.device.limits(), w, self.dtype))
+            }
+            (Weights::W4(w), Some(_)) if self.activations == Activations::Int4 => {
+                gemm_int4::rule(self.device.limits(), w.format(), shape)
+            }
             (Weights::W4(_), Some(_)) => Some(format!("it takes float activations, not {}", self.activations)),
         }
     }
 
     fn fused(&self) -> Result<()> {
         match (self.weights, integer::rounding(self.activations)) {
+            (Weights::S4(w), _) => self.gemm_int4(w),
             (Weights::W4(w), _) => self.gemm_w4(w),
             (Weights::W8(w), Some((max_code, threshold))) => self.gemm_int8(w, max_code, threshold),
             (Weights::W8(_), None) => unreachable!("fused_rule: rounded activations"),
         }
     }
 
+    /// Why 4-bit weights are not multiplied by the warpgroup instructions of sm_90a; `None` when they are.
+    fn wgmma_rule(&self, w: &W4) -> Option<String> {
+        gemm_w4_sm90::rule(self.device.limits(), w, self.dtype)
+    }
+
     fn gemm_w4(&self, w: &W4) -> Result<()> {
-        let lease = self.device.lease(&[gemm_w4_sm90::scratch_bytes(self.device.limits(), w, self.m)?])?;
+        let limits = self.device.limits();
         let (x, bias, y, m, dtype) = (self.x, self.bias, self.y, self.m, self.dtype);
-        GemmW4Sm90 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
+        if self.wgmma_rule(w).is_none() {
+            let lease = self.device.lease(&[gemm_w4_sm90::scratch_bytes(limits, w, m)?])?;
+            return GemmW4Sm90 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0));
+        }
+        let lease = self.device.lease(&[gemm_w4::scratch_bytes(limits, w, m)])?;
+        GemmW4 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
     }
 
     fn gemm_int8(&self, w: &W8, max_code: u8, threshold: f32) -> Result<()> {
@@ -152,6 +183,17 @@ impl Product<'_> {
         let (m, dtype) = (self.m, self.dtype);
         GemmInt8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype }
             .enqueue(self.device, lease.region(NUM_REGIONS))
+    }
+
+    /// Rounds x to 4 bits and multiplies it by `w`.
+    fn gemm_int4(&self, w: &S4) -> Result<()> {
+        let [codes, absmax] = PackedRows::bytes(self.m, w.shape().k());
+        let scratch_bytes = gemm_int4::scratch_bytes(self.device.limits(), self.size())?;
+        let lease = self.device.lease(&[codes, absmax, scratch_bytes])?;
+        let x = PackedRows { codes: lease.region(0), absmax: lease.region(1) };
+        quantize_int4::quantize(self.device, &self.rows(), &x)?;
+        let (m, dtype) = (self.m, self.dtype);
+        GemmInt4 { x: &x, w, bias: self.bias, y: self.y, m, dtype }.enqueue(self.device, lease.region(2))
     }
 
     /// Scratch memory for rounded rows, and for `more` after it.

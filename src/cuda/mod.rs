@@ -19,6 +19,8 @@ pub mod kernels;
 mod matmul;
 #[doc(hidden)]
 pub mod ops;
+#[doc(hidden)]
+pub mod plan;
 mod prepared;
 mod quantize;
 #[cfg(feature = "cuda")]

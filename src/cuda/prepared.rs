@@ -8,6 +8,8 @@ use crate::cuda::buffer::Region;
 use crate::cuda::matmul::Product;
 use crate::cuda::ops::dequant_int8;
 use crate::cuda::ops::dequant_w4::dequant_w4;
+use crate::cuda::ops::gemm_int4;
+use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::w4::W4;
 use crate::cuda::ops::w8::W8;
 use crate::error::Error;
@@ -34,11 +36,17 @@ pub struct Prepared {
 pub(super) enum Weights {
     W4(W4),
     W8(W8),
+    /// For activations of 4 bits, where they can be multiplied as such.
+    S4(S4),
 }
 
 impl Weights {
-    fn upload(device: &CudaDevice, matrix: &QuantMatrix) -> Result<Self> {
-        match matrix.format().code_bits() {
+    fn upload(device: &CudaDevice, matrix: &QuantMatrix, activations: Activations) -> Result<Self> {
+        let (format, shape) = (matrix.format(), matrix.shape());
+        if activations == Activations::Int4 && gemm_int4::rule(device.limits(), format, shape).is_none() {
+            return Ok(Self::S4(S4::upload(device, matrix)?));
+        }
+        match format.code_bits() {
             4 => Ok(Self::W4(W4::upload(device, matrix)?)),
             _ => Ok(Self::W8(W8::upload(device, matrix)?)),
         }
@@ -48,6 +56,7 @@ impl Weights {
         match self {
             Self::W4(weights) => weights.memory_bytes(),
             Self::W8(weights) => weights.memory_bytes(),
+            Self::S4(weights) => weights.memory_bytes(),
         }
     }
 
@@ -56,6 +65,7 @@ impl Weights {
         match self {
             Self::W4(weights) => dequant_w4(device, weights, dtype, out),
             Self::W8(weights) => dequant_int8::dequantize(device, weights, out, dtype),
+            Self::S4(weights) => gemm_int4::dequantize(device, weights, dtype, out),
         }
     }
 }
@@ -72,7 +82,7 @@ impl Prepared {
         activations: Activations,
     ) -> Result<Self> {
         integer::check(&matrix, activations, device.name())?;
-        let weights = Arc::new(Weights::upload(device, &matrix)?);
+        let weights = Arc::new(Weights::upload(device, &matrix, activations)?);
         let bias = bias.map(|bias| DeviceBuffer::upload(device, bytemuck::cast_slice(bias))).transpose()?;
         Ok(Self { device: device.clone(), matrix, activations, weights, bias })
     }

@@ -2,3 +2,4 @@
 //! on values. One file per layout.
 
 pub mod mma_w4;
+pub mod s4_rows;

@@ -75,7 +75,7 @@ fn the_workspace_does_not_grow_while_a_graph_is_captured() {
     let simulator = Arc::new(Simulator::new(90));
     let device = Device::Cuda(CudaDevice::from_driver(Arc::clone(&simulator) as _));
     let layer = layer(16, 64, &device);
-    // f32 activations are multiplied by all of W as floats, which needs room.
+    // In f32 W is dequantized to scratch memory.
     let x = Tensor::zeros_on(Dtype::F32, &[32, 64], &device).unwrap();
     let mut y = Tensor::zeros_on(Dtype::F32, &[32, 16], &device).unwrap();
     simulator.capturing.store(true, Ordering::Relaxed);

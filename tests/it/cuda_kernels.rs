@@ -73,9 +73,12 @@ families! {
     dequant_int8: cuda_dequant_int8,
     dequant_w4: cuda_dequant_w4,
     gemm_dense: cuda_gemm_dense,
+    gemm_int4: cuda_gemm_int4,
     gemm_int8: cuda_gemm_int8,
+    gemm_w4: cuda_gemm_w4,
     gemm_w4_sm90: cuda_gemm_w4_sm90,
     gemv_w4: cuda_gemv_w4,
+    quantize_int4: cuda_quantize_int4,
     quantize_int8: cuda_quantize_int8,
     quantize_w4: cuda_quantize_w4,
 }

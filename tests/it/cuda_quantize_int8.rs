@@ -28,7 +28,7 @@ use crate::cuda_kernels::cuda_device;
 use crate::support::Random;
 
 /// What memory holds before the kernels write it.
-const UNTOUCHED: u8 = 0xab;
+pub const UNTOUCHED: u8 = 0xab;
 
 /// One product's activations.
 struct Case<'a> {
@@ -116,14 +116,14 @@ impl Case<'_> {
     }
 }
 
-fn bytes_of(buffer: &DeviceBuffer) -> Vec<u8> {
+pub fn bytes_of(buffer: &DeviceBuffer) -> Vec<u8> {
     let mut bytes = vec![0; buffer.bytes()];
     buffer.download(&mut bytes).unwrap();
     bytes
 }
 
 /// The same bits, or both NaN.
-fn assert_floats(what: &str, expected: &[f32], found: &[u8], name: &str) {
+pub fn assert_floats(what: &str, expected: &[f32], found: &[u8], name: &str) {
     let found: Vec<f32> = bytemuck::pod_collect_to_vec(found);
     assert_eq!(found.len(), expected.len(), "{what}: {name}");
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
@@ -133,7 +133,7 @@ fn assert_floats(what: &str, expected: &[f32], found: &[u8], name: &str) {
 
 /// Rows of very different size: usual, all zero, subnormal, with a NaN, with an infinity; a few values are large, or exactly
 /// the threshold.
-fn activations(m: usize, k: usize, dtype: Dtype, random: &mut Random) -> OwnedValues {
+pub fn activations(m: usize, k: usize, dtype: Dtype, random: &mut Random) -> OwnedValues {
     let mut x = Vec::with_capacity(m * k);
     for row in 0..m {
         let scale = [2.0, 0.0, 1e-39, 100.0, 2.0][row % 5];
@@ -152,7 +152,7 @@ fn activations(m: usize, k: usize, dtype: Dtype, random: &mut Random) -> OwnedVa
 }
 
 /// Shapes of short and long rows, aligned and not, beyond what is kept in registers; one row and many.
-const SHAPES: [(usize, usize); 9] =
+pub const SHAPES: [(usize, usize); 9] =
     [(1, 1), (9, 7), (3, 16), (17, 100), (8, 1024), (2, 1025), (7, 1032), (2, 16_392), (1, 16_385)];
 
 /// Every kernel over shapes that hurt, bit for bit.

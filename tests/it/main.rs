@@ -29,13 +29,21 @@ mod cuda_driver;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_dense;
 #[cfg(feature = "cuda")]
+mod cuda_gemm_int4;
+#[cfg(feature = "cuda")]
 mod cuda_gemm_int8;
+#[cfg(feature = "cuda")]
+mod cuda_gemm_w4;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_w4_sm90;
 #[cfg(feature = "cuda")]
 mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]
 mod cuda_kernels;
+#[cfg(feature = "cuda")]
+mod cuda_large;
+#[cfg(feature = "cuda")]
+mod cuda_quantize_int4;
 #[cfg(feature = "cuda")]
 mod cuda_quantize_int8;
 #[cfg(feature = "cuda")]

@@ -26,14 +26,22 @@ const S8_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.s8.s32", BF16[0]];
 const AFFINE_F16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", F16[0]];
 const AFFINE_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", BF16[0]];
 
+/// The architectures whose tensor cores multiply 4-bit codes.
+const AMPERE_ADA: &[&str] = &["80", "89"];
+const S4: &[&str] = &["m16n8k64.row.col.s32.s4.s4.s32"];
+
 /// Every kernel with a product; of two that fit a name the first holds.
 pub const PROMISES: &[Promise] = &[
     promise("gemm_dense_f16", "HMMA.16816", F16),
     promise("gemm_dense_bf16", "HMMA.16816", BF16),
+    Promise { archs: AMPERE_ADA, ..promise("gemm_int4_f16", "IMMA.16864.S4.S4", S4) },
+    Promise { archs: AMPERE_ADA, ..promise("gemm_int4_bf16", "IMMA.16864.S4.S4", S4) },
     promise("gemm_int8_f16_affine", "IMMA.16832", AFFINE_F16),
     promise("gemm_int8_bf16_affine", "IMMA.16832", AFFINE_BF16),
     promise("gemm_int8_f16", "IMMA.16832", S8_F16),
     promise("gemm_int8_bf16", "IMMA.16832", S8_BF16),
+    promise("gemm_w4_f16", "HMMA.16816", F16),
+    promise("gemm_w4_bf16", "HMMA.16816", BF16),
     wgmma("gemm_w4_sm90_f16_m16", "HGMMA.64x16x16", &["m64n16k16.f32.f16.f16"]),
     wgmma("gemm_w4_sm90_f16_m32", "HGMMA.64x32x16", &["m64n32k16.f32.f16.f16"]),
     wgmma("gemm_w4_sm90_f16_m64", "HGMMA.64x64x16", &["m64n64k16.f32.f16.f16"]),

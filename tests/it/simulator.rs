@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::OnceLock;
@@ -66,6 +67,8 @@ pub struct Simulator {
     memory: Memory,
     tally: Arc<Tally>,
     seed: u64,
+    /// Blocks that are executed of each launch, given the kernel and how many there are.
+    blocks: fn(&Kernel, u64) -> Range<u64>,
     /// Whether it pretends that a CUDA graph is being captured.
     pub capturing: AtomicBool,
 }
@@ -91,7 +94,15 @@ impl Simulator {
             memory_bytes: 1 << 30,
         };
         let memory = Memory::with_capacity(limits.memory_bytes as u64);
-        Self { limits, memory, tally, seed, capturing: AtomicBool::new(false) }
+        Self { limits, memory, tally, seed, blocks: |_, _| 0..u64::MAX, capturing: AtomicBool::new(false) }
+    }
+
+    /// The same with memory for tensors that no grid of is executed whole: of each launch only `blocks` run.
+    pub fn partial(capability: u32, memory_bytes: usize, blocks: fn(&Kernel, u64) -> Range<u64>) -> Self {
+        let mut this = Self::new(capability);
+        this.limits.memory_bytes = memory_bytes;
+        this.memory = Memory::with_capacity(memory_bytes as u64);
+        Self { blocks, ..this }
     }
 
     /// A device over it.
@@ -188,6 +199,7 @@ impl Driver for Simulator {
         let mut simulated = ptx_sim::Launch::new(grid, [kernel.threads, 1, 1], params);
         simulated.dynamic_shared_bytes = shared_bytes;
         simulated.seed = self.seed;
+        simulated.blocks = (self.blocks)(kernel, simulated.num_blocks());
         simulated.limits.shared_bytes_per_block = self.limits.shared_bytes_per_block;
         simulated.limits.multiprocessors = self.limits.num_sms;
         let report = self

@@ -4,6 +4,7 @@ use crate::Counts;
 use crate::Finding;
 use crate::MemoryError;
 use std::fmt;
+use std::ops::Range;
 
 /// What a device allows a launch; the hardware refuses more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Launch<'a> {
     pub seed: u64,
     /// What the device allows.
     pub limits: DeviceLimits,
+    /// Which blocks run, counted along x, then y, then z: all, unless a grid is too large to be executed.
+    pub blocks: Range<u64>,
     /// How many blocks run at a time; 0 is one per core of the host.
     pub host_threads: usize,
     /// Findings kept of each kind; the rest are only counted.
@@ -59,10 +62,16 @@ impl<'a> Launch<'a> {
             params,
             seed: 0,
             limits: DeviceLimits::SM_90,
+            blocks: 0..u64::MAX,
             host_threads: 0,
             max_findings_per_kind: 8,
             max_warp_instructions_per_block: 1 << 26,
         }
+    }
+
+    /// Blocks of the grid.
+    pub fn num_blocks(&self) -> u64 {
+        self.grid.iter().map(|&size| u64::from(size)).product()
     }
 
     /// Threads of a block.

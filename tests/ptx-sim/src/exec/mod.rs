@@ -86,17 +86,18 @@ pub(crate) fn launch(
 
 /// Runs blocks in order of their index, several at a time; results are in no particular order.
 fn run_blocks(shared: &Shared<'_>) -> Vec<(u64, BlockResult)> {
-    let num_blocks: u64 = shared.launch.grid.iter().map(|&size| u64::from(size)).product();
+    let blocks = shared.launch.blocks.clone();
+    let end = shared.launch.num_blocks().min(blocks.end);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let wanted = if shared.launch.host_threads == 0 { cores } else { shared.launch.host_threads };
-    let num_threads = (wanted as u64).min(num_blocks).max(1);
-    let (next, stopped, results) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(Vec::new()));
+    let num_threads = (wanted as u64).min(end.saturating_sub(blocks.start)).max(1);
+    let (next, stopped, results) = (AtomicU64::new(blocks.start), AtomicBool::new(false), Mutex::new(Vec::new()));
     let worker = || {
         let mut block = Block::new(shared);
         let mut sum = None;
         loop {
             let index = next.fetch_add(1, Relaxed);
-            if index >= num_blocks || stopped.load(Relaxed) {
+            if index >= end || stopped.load(Relaxed) {
                 break;
             }
             let result = block.run(index);

@@ -1,10 +1,14 @@
 //! One allocation of global memory, with every byte's "was written" bit.
 //!
-//! Words are atomics, so that blocks on several host threads may touch them without unsafe code.
+//! Words are atomics, so that blocks on several host threads may touch them without unsafe code. They are kept inverted against
+//! [`UNWRITTEN`], so that fresh memory is zeros, of which the host has none until they are touched.
 
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// What memory holds that nobody wrote.
+const UNWRITTEN: u64 = 0xCDCD_CDCD_CDCD_CDCD;
 
 /// One allocation.
 #[derive(Debug)]
@@ -18,12 +22,12 @@ pub(crate) struct Allocation {
 
 impl Allocation {
     pub fn new(base: u64, size_bytes: u64) -> Self {
-        let num_words = size_bytes.div_ceil(8);
+        let num_words = size_bytes.div_ceil(8) as usize;
         Self {
             base,
             size_bytes,
-            words: (0..num_words).map(|_| AtomicU64::new(0xCDCD_CDCD_CDCD_CDCD)).collect(),
-            written: (0..num_words).map(|_| AtomicU8::new(0)).collect(),
+            words: bytemuck::zeroed_slice_box(num_words),
+            written: bytemuck::zeroed_slice_box(num_words),
         }
     }
 
@@ -36,9 +40,8 @@ impl Allocation {
     #[inline]
     pub fn load(&self, address: u64, size: u32) -> u64 {
         let (word, shift) = self.place(address);
-        let low = self.words[word].load(Relaxed) >> shift;
-        let value =
-            if shift + 8 * size <= 64 { low } else { low | (self.words[word + 1].load(Relaxed) << (64 - shift)) };
+        let low = self.word(word) >> shift;
+        let value = if shift + 8 * size <= 64 { low } else { low | (self.word(word + 1) << (64 - shift)) };
         value & ones(size)
     }
 
@@ -47,7 +50,7 @@ impl Allocation {
     pub fn store(&self, address: u64, size: u32, value: u64) {
         let (word, shift) = self.place(address);
         if shift == 0 && size == 8 {
-            self.words[word].store(value, Relaxed);
+            self.words[word].store(value ^ UNWRITTEN, Relaxed);
             self.mark(word, 0xff);
             return;
         }
@@ -66,11 +69,12 @@ impl Allocation {
         let (word, shift) = self.place(address);
         let mask = ones(size);
         let step = |old: u64| {
+            let old = old ^ UNWRITTEN;
             let value = update((old >> shift) & mask) & mask;
-            Some((old & !(mask << shift)) | (value << shift))
+            Some(((old & !(mask << shift)) | (value << shift)) ^ UNWRITTEN)
         };
         let old = match self.words[word].fetch_update(Relaxed, Relaxed, step) {
-            Ok(old) | Err(old) => old,
+            Ok(old) | Err(old) => old ^ UNWRITTEN,
         };
         self.mark(word, (ones_u32(size) << (shift / 8)) as u8);
         (old >> shift) & mask
@@ -111,8 +115,13 @@ impl Allocation {
     }
 
     #[inline]
+    fn word(&self, index: usize) -> u64 {
+        self.words[index].load(Relaxed) ^ UNWRITTEN
+    }
+
+    #[inline]
     fn merge(&self, word: usize, mask: u64, bits: u64) {
-        let step = |old: u64| Some((old & !mask) | bits);
+        let step = |old: u64| Some(((old ^ UNWRITTEN) & !mask | bits) ^ UNWRITTEN);
         // The step never refuses, so there is no error to report.
         let _ = self.words[word].fetch_update(Relaxed, Relaxed, step);
     }
