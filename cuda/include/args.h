@@ -283,6 +283,22 @@ struct GemmW4Args {
 };
 static_assert(sizeof(GemmW4Args) == 232, "src/cuda/args.rs has the same size");
 
+/// Arguments of `gemm_w4_sm90`: y = x * Wᵀ + bias, in blocks of 128 rows of W by the kernel's rows of x.
+struct GemmW4Sm90Args {
+    W4Args w;
+    DEVICE_PTR(const void) x;      ///< [m, k] of the kernel's type
+    DEVICE_PTR(const float) bias;  ///< [n], or null
+    DEVICE_PTR(void) y;            ///< [m, n] of the kernel's type
+    DEVICE_PTR(float) partials;    ///< [splits, m, n], or null: a unit sums over all of K
+    uint32_t m;
+    uint32_t row_blocks;           ///< of 128 rows of W
+    uint32_t units;                ///< row blocks by tiles of x by parts of K
+    uint32_t tiles_per_split;      ///< of K
+    uint32_t shared_bytes;         ///< the table of pairs, then the stages of the pipeline
+    uint32_t x_is_aligned;         ///< 1: rows of x begin at multiples of 16 bytes
+};
+static_assert(sizeof(GemmW4Sm90Args) == 224, "src/cuda/args.rs has the same size");
+
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 struct CodebookBucket {
     float midpoint;  ///< infinite when there is none

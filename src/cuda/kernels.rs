@@ -285,6 +285,104 @@ kernels! {
         /// bf16, rows of x at any address.
         GEMM_W4A8_BF16_UNALIGNED: "gemm_w4a8_bf16_unaligned" of 128,
     }
+    gemm_w4_sm90(GemmW4Sm90Args) only 90 {
+        /// f16 activations, 16 rows at a time, f32 scales.
+        GEMM_W4_SM90_F16_M16: "gemm_w4_sm90_f16_m16" of 384,
+        /// f16 activations, 32 rows at a time, f32 scales.
+        GEMM_W4_SM90_F16_M32: "gemm_w4_sm90_f16_m32" of 384,
+        /// f16 activations, 64 rows at a time, f32 scales.
+        GEMM_W4_SM90_F16_M64: "gemm_w4_sm90_f16_m64" of 384,
+        /// f16 activations, 128 rows at a time, f32 scales.
+        GEMM_W4_SM90_F16_M128: "gemm_w4_sm90_f16_m128" of 384,
+        /// f16 activations, 16 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_F16_M16_G32: "gemm_w4_sm90_f16_m16_g32" of 384,
+        /// f16 activations, 32 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_F16_M32_G32: "gemm_w4_sm90_f16_m32_g32" of 384,
+        /// f16 activations, 64 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_F16_M64_G32: "gemm_w4_sm90_f16_m64_g32" of 384,
+        /// f16 activations, 128 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_F16_M128_G32: "gemm_w4_sm90_f16_m128_g32" of 384,
+        /// f16 activations, 16 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_F16_M16_NESTED: "gemm_w4_sm90_f16_m16_nested" of 384,
+        /// f16 activations, 32 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_F16_M32_NESTED: "gemm_w4_sm90_f16_m32_nested" of 384,
+        /// f16 activations, 64 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_F16_M64_NESTED: "gemm_w4_sm90_f16_m64_nested" of 384,
+        /// f16 activations, 128 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_F16_M128_NESTED: "gemm_w4_sm90_f16_m128_nested" of 384,
+        /// f16 activations, 16 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_F16_M16_NESTED_G32: "gemm_w4_sm90_f16_m16_nested_g32" of 384,
+        /// f16 activations, 32 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_F16_M32_NESTED_G32: "gemm_w4_sm90_f16_m32_nested_g32" of 384,
+        /// f16 activations, 64 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_F16_M64_NESTED_G32: "gemm_w4_sm90_f16_m64_nested_g32" of 384,
+        /// f16 activations, 128 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_F16_M128_NESTED_G32: "gemm_w4_sm90_f16_m128_nested_g32" of 384,
+        /// f16 activations, 16 rows at a time, zero points.
+        GEMM_W4_SM90_F16_M16_ZEROS: "gemm_w4_sm90_f16_m16_zeros" of 384,
+        /// f16 activations, 32 rows at a time, zero points.
+        GEMM_W4_SM90_F16_M32_ZEROS: "gemm_w4_sm90_f16_m32_zeros" of 384,
+        /// f16 activations, 64 rows at a time, zero points.
+        GEMM_W4_SM90_F16_M64_ZEROS: "gemm_w4_sm90_f16_m64_zeros" of 384,
+        /// f16 activations, 128 rows at a time, zero points.
+        GEMM_W4_SM90_F16_M128_ZEROS: "gemm_w4_sm90_f16_m128_zeros" of 384,
+        /// f16 activations, 16 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_F16_M16_ZEROS_G32: "gemm_w4_sm90_f16_m16_zeros_g32" of 384,
+        /// f16 activations, 32 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_F16_M32_ZEROS_G32: "gemm_w4_sm90_f16_m32_zeros_g32" of 384,
+        /// f16 activations, 64 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_F16_M64_ZEROS_G32: "gemm_w4_sm90_f16_m64_zeros_g32" of 384,
+        /// f16 activations, 128 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_F16_M128_ZEROS_G32: "gemm_w4_sm90_f16_m128_zeros_g32" of 384,
+        /// bf16 activations, 16 rows at a time, f32 scales.
+        GEMM_W4_SM90_BF16_M16: "gemm_w4_sm90_bf16_m16" of 384,
+        /// bf16 activations, 32 rows at a time, f32 scales.
+        GEMM_W4_SM90_BF16_M32: "gemm_w4_sm90_bf16_m32" of 384,
+        /// bf16 activations, 64 rows at a time, f32 scales.
+        GEMM_W4_SM90_BF16_M64: "gemm_w4_sm90_bf16_m64" of 384,
+        /// bf16 activations, 128 rows at a time, f32 scales.
+        GEMM_W4_SM90_BF16_M128: "gemm_w4_sm90_bf16_m128" of 384,
+        /// bf16 activations, 16 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_BF16_M16_G32: "gemm_w4_sm90_bf16_m16_g32" of 384,
+        /// bf16 activations, 32 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_BF16_M32_G32: "gemm_w4_sm90_bf16_m32_g32" of 384,
+        /// bf16 activations, 64 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_BF16_M64_G32: "gemm_w4_sm90_bf16_m64_g32" of 384,
+        /// bf16 activations, 128 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_BF16_M128_G32: "gemm_w4_sm90_bf16_m128_g32" of 384,
+        /// bf16 activations, 16 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_BF16_M16_NESTED: "gemm_w4_sm90_bf16_m16_nested" of 384,
+        /// bf16 activations, 32 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_BF16_M32_NESTED: "gemm_w4_sm90_bf16_m32_nested" of 384,
+        /// bf16 activations, 64 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_BF16_M64_NESTED: "gemm_w4_sm90_bf16_m64_nested" of 384,
+        /// bf16 activations, 128 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_BF16_M128_NESTED: "gemm_w4_sm90_bf16_m128_nested" of 384,
+        /// bf16 activations, 16 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_BF16_M16_NESTED_G32: "gemm_w4_sm90_bf16_m16_nested_g32" of 384,
+        /// bf16 activations, 32 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_BF16_M32_NESTED_G32: "gemm_w4_sm90_bf16_m32_nested_g32" of 384,
+        /// bf16 activations, 64 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_BF16_M64_NESTED_G32: "gemm_w4_sm90_bf16_m64_nested_g32" of 384,
+        /// bf16 activations, 128 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_BF16_M128_NESTED_G32: "gemm_w4_sm90_bf16_m128_nested_g32" of 384,
+        /// bf16 activations, 16 rows at a time, zero points.
+        GEMM_W4_SM90_BF16_M16_ZEROS: "gemm_w4_sm90_bf16_m16_zeros" of 384,
+        /// bf16 activations, 32 rows at a time, zero points.
+        GEMM_W4_SM90_BF16_M32_ZEROS: "gemm_w4_sm90_bf16_m32_zeros" of 384,
+        /// bf16 activations, 64 rows at a time, zero points.
+        GEMM_W4_SM90_BF16_M64_ZEROS: "gemm_w4_sm90_bf16_m64_zeros" of 384,
+        /// bf16 activations, 128 rows at a time, zero points.
+        GEMM_W4_SM90_BF16_M128_ZEROS: "gemm_w4_sm90_bf16_m128_zeros" of 384,
+        /// bf16 activations, 16 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_BF16_M16_ZEROS_G32: "gemm_w4_sm90_bf16_m16_zeros_g32" of 384,
+        /// bf16 activations, 32 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_BF16_M32_ZEROS_G32: "gemm_w4_sm90_bf16_m32_zeros_g32" of 384,
+        /// bf16 activations, 64 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_BF16_M64_ZEROS_G32: "gemm_w4_sm90_bf16_m64_zeros_g32" of 384,
+        /// bf16 activations, 128 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_BF16_M128_ZEROS_G32: "gemm_w4_sm90_bf16_m128_zeros_g32" of 384,
+    }
     gemv_w4(GemvW4Args) since 80 {
         /// f16 activations, M <= 8, f32 scales.
         GEMV_W4_F16_M8: "gemv_w4_f16_m8" of 512,

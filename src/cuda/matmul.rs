@@ -13,6 +13,8 @@ use crate::cuda::ops::gemm_w4;
 use crate::cuda::ops::gemm_w4::GemmW4;
 use crate::cuda::ops::gemm_w4a8;
 use crate::cuda::ops::gemm_w4a8::GemmW4A8;
+use crate::cuda::ops::gemm_w4_sm90;
+use crate::cuda::ops::gemm_w4_sm90::GemmW4Sm90;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int4;
@@ -138,7 +140,9 @@ impl Product<'_> {
             }
             (Weights::W8(_), None) => Some("8-bit weights are multiplied with rounded activations only".into()),
             (Weights::S4(_), _) => None,
-            (Weights::W4(w), None) => gemm_w4::rule(self.device.limits(), w, self.dtype),
+            (Weights::W4(w), None) => {
+                self.wgmma_rule(w).and_then(|_| gemm_w4::rule(self.device.limits(), w, self.dtype))
+            }
             (Weights::W4(w), Some(_)) if self.activations == Activations::Int4 => {
                 gemm_int4::rule(self.device.limits(), w.format(), shape)
             }
@@ -158,9 +162,19 @@ impl Product<'_> {
         }
     }
 
+    /// Why 4-bit weights are not multiplied by the warpgroup instructions of sm_90a; `None` when they are.
+    fn wgmma_rule(&self, w: &W4) -> Option<String> {
+        gemm_w4_sm90::rule(self.device.limits(), w, self.dtype)
+    }
+
     fn gemm_w4(&self, w: &W4) -> Result<()> {
-        let lease = self.device.lease(&[gemm_w4::scratch_bytes(self.device.limits(), w, self.m)])?;
+        let limits = self.device.limits();
         let (x, bias, y, m, dtype) = (self.x, self.bias, self.y, self.m, self.dtype);
+        if self.wgmma_rule(w).is_none() {
+            let lease = self.device.lease(&[gemm_w4_sm90::scratch_bytes(limits, w, m)?])?;
+            return GemmW4Sm90 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0));
+        }
+        let lease = self.device.lease(&[gemm_w4::scratch_bytes(limits, w, m)])?;
         GemmW4 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
     }
 

@@ -45,6 +45,7 @@ impl Counted {
         Self::on(90, name, weights, run)
     }
 
+    /// On a device of that compute capability.
     fn on(capability: u32, name: String, weights: usize, run: impl FnOnce(&Device)) -> Self {
         let tally = Arc::new(Tally::default());
         run(&Simulator::with(capability, Arc::clone(&tally), 0).device());
@@ -93,8 +94,20 @@ fn random(dtype: Dtype, shape: &[usize]) -> Tensor {
 
 /// A product of 4-bit weights, quantized on the CPU.
 fn product4(name: &str, recipe: impl Into<Recipe>, m: usize, n: usize, k: usize, strategy: Strategy) -> Counted {
+    product4_on(90, name, recipe, (m, n, k), strategy)
+}
+
+/// The same on a device of that compute capability.
+fn product4_on(
+    capability: u32,
+    name: &str,
+    recipe: impl Into<Recipe>,
+    (m, n, k): (usize, usize, usize),
+    strategy: Strategy,
+) -> Counted {
     let layer = Linear4bit::quantize(&random(Dtype::Bf16, &[n, k]), None, recipe, &Device::cpu()).unwrap();
-    Counted::of(format!("{name}, bf16, M = {m}, N = {n}, K = {k}, {strategy}"), n * k, |device| {
+    let name = format!("{name}, bf16, M = {m}, N = {n}, K = {k}, {strategy}");
+    Counted::on(capability, name, n * k, |device| {
         let x = random(Dtype::Bf16, &[m, k]).to(device).unwrap();
         layer.to(device).unwrap().forward_with(&x, strategy).unwrap();
     })
@@ -145,6 +158,7 @@ fn cases() -> Vec<Counted> {
         quantized("NF4 block 64 nested", Nf4::default().double_quant(true), 1024, 1024),
         quantized("INT8 rows", Int8::default(), 1024, 1024),
         product4("NF4 block 64", Nf4::default(), m, n, k, Strategy::Fused),
+        product4_on(80, "NF4 block 64, sm_80", Nf4::default(), (m, n, k), Strategy::Fused),
         product_w4a8(m, n, k),
         product_w4a8(16, 4096, 4096),
     ]
@@ -160,14 +174,17 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
     let cases = cases();
     let gemv = &cases[0];
     let counts = gemv.counts("gemv_w4");
-    let (is, best) = (counts.shared_loads.wavefronts, counts.shared_loads.ideal_wavefronts);
-    assert!(is as f64 <= 1.01 * best as f64, "{}: {is} wavefronts, {best} without bank conflicts", gemv.name);
+    let wgmma = &cases[10];
+    for (name, counts) in [(&gemv.name, counts), (&wgmma.name, wgmma.counts("gemm_w4_sm90"))] {
+        let (is, best) = (counts.shared_loads.wavefronts, counts.shared_loads.ideal_wavefronts);
+        assert!(is as f64 <= 1.01 * best as f64, "{name}: {is} wavefronts, {best} without bank conflicts");
+    }
 
     // All of the product is the promised instruction's. Tiles divide this shape, so nothing is padded.
     let (m, n, k) = MATRIX_CASE;
     let of_int8 = ["gemm_int8_bf16", "gemm_int8_bf16", "gemm_int8_sm90_bf16", "gemm_int8_sm90_bf16"];
     let first = cases[4..].iter().zip(["gemm_dense_bf16"].into_iter().chain(of_int8));
-    for (case, prefix) in first.chain([(&cases[12], "gemm_w4_bf16"), (&cases[13], "gemm_w4a8_bf16")]) {
+    for (case, prefix) in first.chain([(&cases[12], "gemm_w4_sm90_bf16_m128"), (&cases[13], "gemm_w4_bf16"), (&cases[14], "gemm_w4a8_bf16")]) {
         let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
         let macs: u64 =
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();

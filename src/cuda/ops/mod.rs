@@ -9,6 +9,7 @@ pub mod gemm_int4;
 pub mod gemm_int8;
 pub mod gemm_int8_sm90;
 pub mod gemm_w4;
+pub mod gemm_w4_sm90;
 pub mod gemm_w4a8;
 pub mod gemv_w4;
 mod nonfinite;
