@@ -81,7 +81,8 @@ fn matrix(format: Format, shape: MatShape, seed: u64) -> QuantMatrix {
     };
     let codes = random.bytes(format.num_code_bytes(shape));
     let zero_points = format.has_zero_points().then(|| random.bytes(count).iter().map(|b| b & 15).collect());
-    QuantMatrix::from_parts(format, shape, Dtype::F32, Parts { codes, scales, zero_points, map: None }).unwrap()
+    QuantMatrix::from_parts(format, shape, Dtype::F32, Parts { codes, scales, zero_points, map: None, steps: None })
+        .unwrap()
 }
 
 struct Case {

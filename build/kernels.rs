@@ -200,6 +200,8 @@ fn fatbin(toolkit: &Toolkit, folders: &Folders, source: &Source, parts: &[&Compi
     let lowest = parts.iter().min_by_key(|part| source::arch_number(&part.arch)).ok_or("a fatbin of nothing")?;
     // Without --compress-all machine code is stored as it is, at eight times the size.
     let mut arguments = vec![format!("--create={}", path.display()), "-64".to_string(), "--compress-all".to_string()];
+    // A quarter less than by default; before 13.0 not every fatbinary has it.
+    arguments.extend((toolkit.version >= (13, 0)).then(|| "--compress-mode=size".to_string()));
     arguments.push(format!("--image3=kind=ptx,sm={},file={}", lowest.arch, lowest.ptx.display()));
     arguments.extend(parts.iter().map(|p| format!("--image3=kind=elf,sm={},file={}", p.arch, p.cubin.display())));
     toolkit.fatbinary(&arguments)?;

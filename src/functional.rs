@@ -108,7 +108,7 @@ pub fn quantize_blockwise(
         return ops::quantize(values, shape, format, device);
     };
     let (codes, absmax) = ops::quantize_blockwise(values, map, block_size, device)?;
-    let parts = Parts { codes, scales: Scales::F32(absmax), zero_points: None, map: Some(Box::new(*map)) };
+    let parts = Parts { codes, scales: Scales::F32(absmax), zero_points: None, map: Some(Box::new(*map)), steps: None };
     QuantMatrix::from_parts(format, shape, values.dtype(), parts)
 }
 

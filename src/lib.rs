@@ -64,6 +64,7 @@ pub use formats::AffineInt8;
 pub use formats::Dynamic8;
 pub use formats::Fp4;
 pub use formats::Int4;
+pub use formats::Int4ChannelGroup;
 pub use formats::Int8;
 pub use formats::Nf4;
 pub use formats::QuantMatrix;

@@ -4,11 +4,15 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::formats::AbsmaxKind;
 use crate::formats::Format;
+use crate::formats::GroupSteps;
 use crate::formats::NestedAbsmax;
 use crate::formats::Parts;
 use crate::formats::QuantMatrix;
 use crate::formats::Scales;
 use crate::formats::Symmetry;
+use crate::formats::int4_channel_group;
+use crate::formats::int4_channel_group::MAX_CODE;
+use crate::formats::int4_channel_group::MAX_INT8;
 use crate::formats::nibbles;
 use crate::formats::tables;
 use crate::shape::MatShape;
@@ -59,6 +63,7 @@ pub fn quantize(values: Values<'_>, shape: MatShape, format: Format) -> Result<Q
         Format::Int8 { .. } => int8(&x, shape, format),
         Format::Int4 { symmetry, .. } => affine(&x, shape, format, symmetry, 15),
         Format::AffineInt8 { symmetry, .. } => affine(&x, shape, format, symmetry, 255),
+        Format::Int4ChannelGroup => channel_groups(&x, shape),
     };
     QuantMatrix::from_parts(format, shape, values.dtype(), parts)
 }
@@ -115,7 +120,7 @@ fn codebook4(x: &[f32], codebook: &[f32; 16], block_size: usize, absmax: AbsmaxK
         AbsmaxKind::F32 => Scales::F32(scales),
         AbsmaxKind::Nested => Scales::Nested(nest(&scales)),
     };
-    Parts { codes, scales, zero_points: None, map: None }
+    Parts { codes, scales, zero_points: None, map: None, steps: None }
 }
 
 /// Double quantization: subtracts the mean, then [`blockwise8`] with the dynamic map and blocks of 256.
@@ -182,7 +187,62 @@ fn affine(x: &[f32], shape: MatShape, format: Format, symmetry: Symmetry, top: u
     });
     let zero_points = matches!(symmetry, Symmetry::Asymmetric).then(|| params.iter().map(|p| p.1).collect());
     let scales = Scales::F32(params.iter().map(|p| p.0).collect());
-    Parts { codes, scales, zero_points, map: None }
+    Parts { codes, scales, zero_points, map: None, steps: None }
+}
+
+fn channel_groups(x: &[f32], shape: MatShape) -> Parts {
+    let mut parts = Parts::new(vec![0; shape.num_values().div_ceil(2)], Vec::new());
+    let mut steps = GroupSteps { multipliers: Vec::new(), offsets: Vec::new() };
+    for (row, x) in x.chunks(shape.k()).enumerate() {
+        let scale = x.iter().fold(0.0f32, |max, v| max.max(v.abs())) / MAX_INT8 as f32;
+        let int8 = |v: &f32| if scale == 0.0 { 0 } else { (v / scale).round_ties_even() as i32 };
+        let values: Vec<i32> = x.iter().map(|v| int8(v).clamp(-MAX_INT8, MAX_INT8)).collect();
+        for (group, values) in values.chunks(int4_channel_group::GROUP).enumerate() {
+            let Grid { start, multiplier } = Grid::of(values);
+            for (i, &value) in values.iter().enumerate() {
+                let index = row * shape.k() + group * int4_channel_group::GROUP + i;
+                nibbles::set(&mut parts.codes, index, Grid { start, multiplier }.code(value));
+            }
+            steps.multipliers.push(multiplier as u8);
+            steps.offsets.push((start + i32::from(int4_channel_group::ZERO_POINT)) as u8);
+        }
+        let Scales::F32(scales) = &mut parts.scales else { unreachable!("f32 scales") };
+        scales.push(scale);
+    }
+    parts.steps = Some(steps);
+    parts
+}
+
+/// The 16 int8 values of a group of [`Format::Int4ChannelGroup`]: `start + code * multiplier`.
+#[derive(Clone, Copy)]
+struct Grid {
+    start: i32,
+    multiplier: i32,
+}
+
+impl Grid {
+    /// The better of two grids centred over the range of `values`.
+    fn of(values: &[i32]) -> Self {
+        let top = i32::from(MAX_CODE);
+        let (lo, hi) = (*values.iter().min().unwrap(), *values.iter().max().unwrap());
+        let centred = |multiplier: i32| {
+            let slack = top * multiplier - (hi - lo);
+            Self { start: lo - (slack + 1).div_euclid(2), multiplier }
+        };
+        let floor = centred(((hi - lo) / top).max(1));
+        let ceil = centred(((hi - lo + top - 1) / top).max(1));
+        if ceil.squared_error(values) < floor.squared_error(values) { ceil } else { floor }
+    }
+
+    fn code(self, value: i32) -> u8 {
+        let code = (2 * (value - self.start) + self.multiplier).div_euclid(2 * self.multiplier);
+        code.clamp(0, i32::from(MAX_CODE)) as u8
+    }
+
+    fn squared_error(self, values: &[i32]) -> i32 {
+        let error = |value: i32| self.start + i32::from(self.code(value)) * self.multiplier - value;
+        values.iter().map(|&value| error(value) * error(value)).sum()
+    }
 }
 
 /// Calls `f(scale index, flat index, value)` for every value.

@@ -236,6 +236,17 @@ struct DequantW4Args {
 };
 static_assert(sizeof(DequantW4Args) == 176, "src/cuda/args.rs has the same size");
 
+/// Arguments of `dequant_w4a8`.
+struct DequantW4A8Args {
+    DEVICE_PTR(const uint8_t) w;     ///< in the layout mma_w4a8 (src/layout/mma_w4a8.rs)
+    DEVICE_PTR(const float) scales;  ///< [N]
+    DEVICE_PTR(void) out;            ///< [N, K] of the kernel's type, 16-byte aligned
+    uint64_t units;                  ///< of 32 rows by 64 columns
+    uint32_t n;
+    uint32_t k;
+};
+static_assert(sizeof(DequantW4A8Args) == 40, "src/cuda/args.rs has the same size");
+
 /// Arguments of `gemv_w4`: y = x * Wᵀ + bias for few rows of x, and of its second pass.
 struct GemvW4Args {
     W4Args w;
@@ -271,6 +282,22 @@ struct GemmW4Args {
     uint32_t unused;
 };
 static_assert(sizeof(GemmW4Args) == 232, "src/cuda/args.rs has the same size");
+
+/// Arguments of `gemm_w4_sm90`: y = x * Wᵀ + bias, in blocks of 128 rows of W by the kernel's rows of x.
+struct GemmW4Sm90Args {
+    W4Args w;
+    DEVICE_PTR(const void) x;      ///< [m, k] of the kernel's type
+    DEVICE_PTR(const float) bias;  ///< [n], or null
+    DEVICE_PTR(void) y;            ///< [m, n] of the kernel's type
+    DEVICE_PTR(float) partials;    ///< [splits, m, n], or null: a unit sums over all of K
+    uint32_t m;
+    uint32_t row_blocks;           ///< of 128 rows of W
+    uint32_t units;                ///< row blocks by tiles of x by parts of K
+    uint32_t tiles_per_split;      ///< of K
+    uint32_t shared_bytes;         ///< the table of pairs, then the stages of the pipeline
+    uint32_t x_is_aligned;         ///< 1: rows of x begin at multiples of 16 bytes
+};
+static_assert(sizeof(GemmW4Sm90Args) == 224, "src/cuda/args.rs has the same size");
 
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 struct CodebookBucket {

@@ -53,6 +53,13 @@ __device__ __forceinline__ void bulk_copy(uint32_t to, const void *from, uint32_
                  : "memory");
 }
 
+// 2 bytes of shared memory, widened.
+__device__ __forceinline__ uint32_t load_shared_2(uint32_t from) {
+    uint16_t value;
+    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(value) : "r"(from) : "memory");
+    return value;
+}
+
 // What this thread wrote to shared memory is seen by wgmma and bulk copies that come after.
 __device__ __forceinline__ void fence_proxy_async() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");

@@ -39,9 +39,11 @@ impl Encoding {
         match format {
             Format::Nf4 { .. } | Format::Fp4 { .. } => Self::Bnb4bit,
             Format::Int8 { granularity: Granularity::PerRow } => Self::BnbInt8,
-            Format::Int8 { .. } | Format::Dynamic8 { .. } | Format::Int4 { .. } | Format::AffineInt8 { .. } => {
-                Self::Native
-            }
+            Format::Int8 { .. }
+            | Format::Dynamic8 { .. }
+            | Format::Int4 { .. }
+            | Format::AffineInt8 { .. }
+            | Format::Int4ChannelGroup => Self::Native,
         }
     }
 }

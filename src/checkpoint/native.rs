@@ -5,12 +5,16 @@
 //! X.weight.scale                f32 [scales]
 //! X.weight.zero_point           u8  [scales]     asymmetric formats only
 //! X.weight.quant_map            f32 [256]        dynamic8 with a map of its own only
+//! X.weight.multiplier           u8  [groups]     int4_channel_group only
+//! X.weight.offset               u8  [groups]     int4_channel_group only
 //! X.weight.quant_state.lowbit   u8  [..]         JSON text:
 //!     {"version": 1, "format": "int4", "granularity": "group", "group_size": 128, "symmetry": "symmetric",
 //!      "dtype": "float16", "shape": [N, K]}
 //!     {"version": 1, "format": "dynamic8", "block_size": 4096, "dtype": "float16", "shape": [N, K]}
+//!     {"version": 1, "format": "int4_channel_group", "dtype": "float16", "shape": [N, K]}
 //! ```
-//! `format` is one of `int8`, `int4`, `affine_int8`, `dynamic8`; `granularity` one of `tensor`, `row`, `group`.
+//! `format` is one of `int8`, `int4`, `affine_int8`, `dynamic8`, `int4_channel_group`; `granularity` one of `tensor`, `row`,
+//! `group`.
 
 use super::StoredDtype;
 use super::TensorInfo;
@@ -24,9 +28,11 @@ use super::store::Store;
 use super::writer::Encoded;
 use crate::error::Result;
 use crate::formats::Format;
+use crate::formats::GroupSteps;
 use crate::formats::Parts;
 use crate::formats::QuantMatrix;
 use crate::formats::Symmetry;
+use crate::formats::int4_channel_group;
 use crate::formats::tables;
 use crate::shape::BlockSize;
 use crate::shape::Granularity;
@@ -57,6 +63,10 @@ pub(super) fn describe(store: &Store, module: &str, state_info: &TensorInfo) -> 
     if format.has_zero_points() {
         expected.push(("weight.zero_point", StoredDtype::U8, num_scales));
     }
+    if format == Format::Int4ChannelGroup {
+        let count = num_groups(shape);
+        expected.extend([("weight.multiplier", StoredDtype::U8, count), ("weight.offset", StoredDtype::U8, count)]);
+    }
     if store.get(&map_name(module)).is_some() {
         expected.push(("weight.quant_map", StoredDtype::F32, 256));
     }
@@ -69,6 +79,11 @@ pub(super) fn describe(store: &Store, module: &str, state_info: &TensorInfo) -> 
 
 fn map_name(module: &str) -> String {
     format!("{module}.weight.quant_map")
+}
+
+/// Groups of an `int4_channel_group` matrix.
+fn num_groups(shape: MatShape) -> usize {
+    shape.n() * int4_channel_group::groups_per_row(shape)
 }
 
 fn parse_format(state: &QuantState<'_>) -> Result<Format> {
@@ -85,7 +100,11 @@ fn parse_format(state: &QuantState<'_>) -> Result<Format> {
         "affine_int8" => {
             Format::AffineInt8 { granularity: parse_granularity(state)?, symmetry: parse_symmetry(state)? }
         }
-        other => return Err(state.bad("format", "int8, int4, affine_int8 or dynamic8", other)),
+        "int4_channel_group" => Format::Int4ChannelGroup,
+        other => {
+            let rule = "int8, int4, affine_int8, dynamic8 or int4_channel_group";
+            return Err(state.bad("format", rule, other));
+        }
     })
 }
 
@@ -117,6 +136,10 @@ pub(super) fn load(store: &Store, module: &str, entry: &QuantEntry) -> Result<Pa
     if entry.format.has_zero_points() {
         parts.zero_points = Some(store.read(get("weight.zero_point")?)?);
     }
+    if entry.format == Format::Int4ChannelGroup {
+        let multipliers = store.read(get("weight.multiplier")?)?;
+        parts.steps = Some(GroupSteps { multipliers, offsets: store.read(get("weight.offset")?)? });
+    }
     if let Some(info) = store.get(&map_name(module)) {
         let mut map = Box::new([0.0; 256]);
         store.read_at(info, 0, bytemuck::cast_slice_mut(&mut map[..]))?;
@@ -134,6 +157,7 @@ pub(super) fn format_name(format: Format) -> &'static str {
         Format::Int8 { .. } => "int8",
         Format::Int4 { .. } => "int4",
         Format::AffineInt8 { .. } => "affine_int8",
+        Format::Int4ChannelGroup => "int4_channel_group",
     }
 }
 
@@ -142,7 +166,7 @@ fn state_text(format: Format, shape: MatShape, dtype: Dtype) -> String {
     if let Some(block_size) = format.flat_block() {
         text.push_str(&format!(r#", "block_size": {}"#, block_size.get()));
     }
-    match format.granularity() {
+    match format.granularity().filter(|_| format != Format::Int4ChannelGroup) {
         Some(Granularity::PerTensor) => text.push_str(r#", "granularity": "tensor""#),
         Some(Granularity::PerRow) => text.push_str(r#", "granularity": "row""#),
         Some(Granularity::PerGroup(size)) => {
@@ -168,6 +192,9 @@ pub(super) fn plan(module: &str, format: Format, shape: MatShape, dtype: Dtype, 
     if format.has_zero_points() {
         specs.push(spec(".zero_point", StoredDtype::U8, num_scales));
     }
+    if format == Format::Int4ChannelGroup {
+        specs.extend([".multiplier", ".offset"].map(|suffix| spec(suffix, StoredDtype::U8, num_groups(shape))));
+    }
     if own_map {
         specs.push(spec(".quant_map", StoredDtype::F32, 256));
     }
@@ -190,6 +217,10 @@ pub(super) fn encode<'a>(module: &str, matrix: &'a QuantMatrix) -> Vec<Encoded<'
     ];
     if let Some(zero_points) = matrix.zero_points() {
         tensors.push((format!("{module}.weight.zero_point"), zero_points.into()));
+    }
+    if let Some(steps) = matrix.steps() {
+        tensors.push((format!("{module}.weight.multiplier"), steps.multipliers[..].into()));
+        tensors.push((format!("{module}.weight.offset"), steps.offsets[..].into()));
     }
     if has_own_map(matrix) {
         tensors.push((map_name(module), bytemuck::cast_slice(&matrix.map()[..]).into()));

@@ -13,6 +13,7 @@ use crate::formats::AffineInt8;
 use crate::formats::Dynamic8;
 use crate::formats::Fp4;
 use crate::formats::Int4;
+use crate::formats::Int4ChannelGroup;
 use crate::formats::Int8;
 use crate::formats::Nf4;
 use crate::formats::Recipe;
@@ -149,6 +150,9 @@ pub enum FormatName {
     Int8,
     /// 4-bit integers with a scale per group, in lowbit's own serialization
     Int4,
+    /// 4-bit integers in two levels, for int8 activations (W4A8), in lowbit's own serialization
+    #[value(alias = "int4_channel_group")]
+    Int4ChannelGroup,
     /// 8-bit integers with zero points, in lowbit's own serialization
     AffineInt8,
     /// bitsandbytes' blockwise 8-bit dynamic map, in lowbit's own serialization
@@ -184,6 +188,7 @@ impl FormatName {
             Self::Fp4 => "fp4",
             Self::Int8 => "int8",
             Self::Int4 => "int4",
+            Self::Int4ChannelGroup => "int4-channel-group",
             Self::AffineInt8 => "affine-int8",
             Self::Dynamic8 => "dynamic8",
         }
@@ -226,6 +231,7 @@ impl FormatArgs {
                 .symmetry(symmetry)
                 .search(self.search)
                 .into(),
+            Int4ChannelGroup => crate::formats::Int4ChannelGroup.into(),
             Int8 => crate::formats::Int8::default().granularity(rows).into(),
             AffineInt8 => crate::formats::AffineInt8::default().granularity(rows).into(),
             Dynamic8 => crate::formats::Dynamic8::default().block_size(block.unwrap_or(BlockSize::B4096)).into(),
@@ -247,6 +253,7 @@ pub fn presets() -> Vec<(&'static str, Recipe)> {
         ("int4-search", Int4::default().search(true).into()),
         ("int4-asym", Int4::default().symmetry(Symmetry::Asymmetric).into()),
         ("int4-32", Int4::default().granularity(g32).into()),
+        ("int4-channel-group", Int4ChannelGroup.into()),
         ("int8", Int8::default().into()),
         ("int8-tensor", Int8::default().granularity(Granularity::PerTensor).into()),
         ("affine-int8", AffineInt8::default().into()),

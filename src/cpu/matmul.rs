@@ -169,6 +169,9 @@ pub(super) fn plan(matrix: &QuantMatrix, activations: Activations, m: usize, x: 
 fn gemv_rule(matrix: &QuantMatrix) -> Option<String> {
     let (format, k) = (matrix.format(), matrix.shape().k());
     let nibbles = format.code_bits() == 4;
+    if format == Format::Int4ChannelGroup {
+        return Some("its codes are widened to int8 first".into());
+    }
     if nibbles && !k.is_multiple_of(2) {
         return Some(format!("K = {k} is odd, so rows of 4-bit codes begin within bytes"));
     }

@@ -139,7 +139,12 @@ fn stream<O: Operand>(operand: O, (isa, x, matrix, epilogue, output): Arguments<
 }
 
 fn gemm(isa: Isa, x: &Rounded<'_>, matrix: &QuantMatrix, epilogue: &IntEpilogue<'_>, output: &Output<'_>) {
-    let word = if matrix.format().code_bits() == 4 { Word::SplitBytes } else { Word::Bytes };
+    let word = match matrix.format() {
+        // Its codes become bytes before they are multiplied.
+        Format::Int4ChannelGroup => Word::Bytes,
+        format if format.code_bits() == 4 => Word::SplitBytes,
+        _ => Word::Bytes,
+    };
     let k = matrix.shape().k();
     let layout = Layout::new(word, k, if is_grouped(matrix.format()) { group_len(matrix) } else { k });
     let shape = PanelShape::new(isa, output.m());

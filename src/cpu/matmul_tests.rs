@@ -255,7 +255,7 @@ fn affine_int8(group: usize) -> Format {
 #[test]
 fn one_flipped_code_or_swapped_scale_fails_the_bound() {
     let shape = MatShape::new(3, 256).unwrap();
-    for format in [nf4(64), int8(), int4(32), dynamic8(), affine_int8(32)] {
+    for format in [nf4(64), int8(), int4(32), dynamic8(), affine_int8(32), Format::Int4ChannelGroup] {
         let matrix = testing::arbitrary_matrix(format, shape);
         for activations in activations(format) {
             let x = OwnedValues::from_f32(Dtype::F32, &normal(&mut Random::new(5), shape.k()));
@@ -314,6 +314,29 @@ fn integer_sums_are_exact() {
                 }
                 testing::assert_same_bits(&case.run().unwrap(), &expected, &case.name());
             }
+        }
+    }
+}
+
+#[test]
+fn integer_sums_of_channel_groups_are_exact() {
+    let mut random = Random::new(18);
+    // K within a group, odd, over several blocks of words.
+    for (m, n, k) in [(1, 9, 130), (3, 8, 4160), (17, 33, 1027), (65, 7, 64), (2, 2, 1)] {
+        let matrix = testing::arbitrary_matrix(Format::Int4ChannelGroup, MatShape::new(n, k).unwrap());
+        let x = normal(&mut random, m * k);
+        let rows = reference::quantize_rows(&x, k, 127.0, 0.0);
+        let sum = |m: usize, row: usize| -> i32 {
+            let x = &rows.codes[m * k..(m + 1) * k];
+            x.iter().enumerate().map(|(col, &x)| i32::from(x) * matrix.int8(row, col)).sum()
+        };
+        let value = |m, row| sum(m, row) as f32 * (rows.absmax[m] * matrix.scales().get(row)) * (1.0 / 127.0);
+        let expected: Vec<f32> = (0..m * n).map(|i| value(i / n, i % n)).collect();
+        let x = OwnedValues::from_f32(Dtype::F32, &x);
+        for isa in Isa::available() {
+            let (activations, strategy) = (INT8, Strategy::Fused);
+            let case = Case { isa, matrix: &matrix, activations, strategy, x: &x, bias: None, y: Dtype::F32 };
+            testing::assert_same_bits(&case.run().unwrap(), &expected, &case.name());
         }
     }
 }

@@ -543,6 +543,32 @@ const _: () = {
     ["Offset of field: DequantW4Args::w"][::core::mem::offset_of!(DequantW4Args, w) - 0usize];
     ["Offset of field: DequantW4Args::out"][::core::mem::offset_of!(DequantW4Args, out) - 168usize];
 };
+/// Arguments of `dequant_w4a8`.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct DequantW4A8Args {
+    /// in the layout mma_w4a8 (src/layout/mma_w4a8.rs)
+    pub w: u64,
+    /// [N]
+    pub scales: u64,
+    /// [N, K] of the kernel's type, 16-byte aligned
+    pub out: u64,
+    /// of 32 rows by 64 columns
+    pub units: u64,
+    pub n: u32,
+    pub k: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of DequantW4A8Args"][::core::mem::size_of::<DequantW4A8Args>() - 40usize];
+    ["Alignment of DequantW4A8Args"][::core::mem::align_of::<DequantW4A8Args>() - 8usize];
+    ["Offset of field: DequantW4A8Args::w"][::core::mem::offset_of!(DequantW4A8Args, w) - 0usize];
+    ["Offset of field: DequantW4A8Args::scales"][::core::mem::offset_of!(DequantW4A8Args, scales) - 8usize];
+    ["Offset of field: DequantW4A8Args::out"][::core::mem::offset_of!(DequantW4A8Args, out) - 16usize];
+    ["Offset of field: DequantW4A8Args::units"][::core::mem::offset_of!(DequantW4A8Args, units) - 24usize];
+    ["Offset of field: DequantW4A8Args::n"][::core::mem::offset_of!(DequantW4A8Args, n) - 32usize];
+    ["Offset of field: DequantW4A8Args::k"][::core::mem::offset_of!(DequantW4A8Args, k) - 36usize];
+};
 /// Arguments of `gemv_w4`: y = x * Wᵀ + bias for few rows of x, and of its second pass.
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
@@ -634,6 +660,48 @@ const _: () = {
     ["Offset of field: GemmW4Args::scales_offset"][::core::mem::offset_of!(GemmW4Args, scales_offset) - 220usize];
     ["Offset of field: GemmW4Args::map_offset"][::core::mem::offset_of!(GemmW4Args, map_offset) - 224usize];
     ["Offset of field: GemmW4Args::unused"][::core::mem::offset_of!(GemmW4Args, unused) - 228usize];
+};
+/// Arguments of `gemm_w4_sm90`: y = x * Wᵀ + bias, in blocks of 128 rows of W by the kernel's rows of x.
+#[repr(C)]
+#[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct GemmW4Sm90Args {
+    pub w: W4Args,
+    /// [m, k] of the kernel's type
+    pub x: u64,
+    /// [n], or null
+    pub bias: u64,
+    /// [m, n] of the kernel's type
+    pub y: u64,
+    /// [splits, m, n], or null: a unit sums over all of K
+    pub partials: u64,
+    pub m: u32,
+    /// of 128 rows of W
+    pub row_blocks: u32,
+    /// row blocks by tiles of x by parts of K
+    pub units: u32,
+    /// of K
+    pub tiles_per_split: u32,
+    /// the table of pairs, then the stages of the pipeline
+    pub shared_bytes: u32,
+    /// 1: rows of x begin at multiples of 16 bytes
+    pub x_is_aligned: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of GemmW4Sm90Args"][::core::mem::size_of::<GemmW4Sm90Args>() - 224usize];
+    ["Alignment of GemmW4Sm90Args"][::core::mem::align_of::<GemmW4Sm90Args>() - 8usize];
+    ["Offset of field: GemmW4Sm90Args::w"][::core::mem::offset_of!(GemmW4Sm90Args, w) - 0usize];
+    ["Offset of field: GemmW4Sm90Args::x"][::core::mem::offset_of!(GemmW4Sm90Args, x) - 168usize];
+    ["Offset of field: GemmW4Sm90Args::bias"][::core::mem::offset_of!(GemmW4Sm90Args, bias) - 176usize];
+    ["Offset of field: GemmW4Sm90Args::y"][::core::mem::offset_of!(GemmW4Sm90Args, y) - 184usize];
+    ["Offset of field: GemmW4Sm90Args::partials"][::core::mem::offset_of!(GemmW4Sm90Args, partials) - 192usize];
+    ["Offset of field: GemmW4Sm90Args::m"][::core::mem::offset_of!(GemmW4Sm90Args, m) - 200usize];
+    ["Offset of field: GemmW4Sm90Args::row_blocks"][::core::mem::offset_of!(GemmW4Sm90Args, row_blocks) - 204usize];
+    ["Offset of field: GemmW4Sm90Args::units"][::core::mem::offset_of!(GemmW4Sm90Args, units) - 208usize];
+    ["Offset of field: GemmW4Sm90Args::tiles_per_split"]
+        [::core::mem::offset_of!(GemmW4Sm90Args, tiles_per_split) - 212usize];
+    ["Offset of field: GemmW4Sm90Args::shared_bytes"][::core::mem::offset_of!(GemmW4Sm90Args, shared_bytes) - 216usize];
+    ["Offset of field: GemmW4Sm90Args::x_is_aligned"][::core::mem::offset_of!(GemmW4Sm90Args, x_is_aligned) - 220usize];
 };
 /// One bucket of `quantize_w4`'s search: at most one midpoint of the codebook lies in it.
 #[repr(C)]

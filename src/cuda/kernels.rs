@@ -105,6 +105,14 @@ kernels! {
         /// The same to bf16.
         DEQUANT_W4_BF16_FLAT: "dequant_w4_bf16_flat" of 256,
     }
+    dequant_w4a8(DequantW4A8Args) since 80 {
+        /// `int4_channel_group` to f32.
+        DEQUANT_W4A8_F32: "dequant_w4a8_f32" of 256,
+        /// `int4_channel_group` to f16.
+        DEQUANT_W4A8_F16: "dequant_w4a8_f16" of 256,
+        /// `int4_channel_group` to bf16.
+        DEQUANT_W4A8_BF16: "dequant_w4a8_bf16" of 256,
+    }
     gemm_dense(GemmDenseArgs) since 80 {
         /// f16, 128 x 128 tiles.
         GEMM_DENSE_F16: "gemm_dense_f16" of 128,
@@ -254,6 +262,126 @@ kernels! {
         GEMM_W4_BF16_M64: "gemm_w4_bf16_m64" of 256,
         /// bf16 activations, 64 rows of x at a time, zero points.
         GEMM_W4_BF16_ZEROS_M64: "gemm_w4_bf16_zeros_m64" of 256,
+    }
+    gemm_w4a8(GemmInt8Args) since 80 {
+        /// f16, 128 rows of x to a block.
+        GEMM_W4A8_F16: "gemm_w4a8_f16" of 128,
+        /// f16, 64 rows of x to a block.
+        GEMM_W4A8_F16_M64: "gemm_w4a8_f16_m64" of 128,
+        /// f16, 32 rows of x to a block.
+        GEMM_W4A8_F16_M32: "gemm_w4a8_f16_m32" of 128,
+        /// f16, 16 rows of x to a block.
+        GEMM_W4A8_F16_M16: "gemm_w4a8_f16_m16" of 128,
+        /// f16, rows of x at any address.
+        GEMM_W4A8_F16_UNALIGNED: "gemm_w4a8_f16_unaligned" of 128,
+        /// bf16, 128 rows of x to a block.
+        GEMM_W4A8_BF16: "gemm_w4a8_bf16" of 128,
+        /// bf16, 64 rows of x to a block.
+        GEMM_W4A8_BF16_M64: "gemm_w4a8_bf16_m64" of 128,
+        /// bf16, 32 rows of x to a block.
+        GEMM_W4A8_BF16_M32: "gemm_w4a8_bf16_m32" of 128,
+        /// bf16, 16 rows of x to a block.
+        GEMM_W4A8_BF16_M16: "gemm_w4a8_bf16_m16" of 128,
+        /// bf16, rows of x at any address.
+        GEMM_W4A8_BF16_UNALIGNED: "gemm_w4a8_bf16_unaligned" of 128,
+    }
+    gemm_w4_sm90(GemmW4Sm90Args) only 90 {
+        /// f16 activations, 16 rows at a time, f32 scales.
+        GEMM_W4_SM90_F16_M16: "gemm_w4_sm90_f16_m16" of 384,
+        /// f16 activations, 32 rows at a time, f32 scales.
+        GEMM_W4_SM90_F16_M32: "gemm_w4_sm90_f16_m32" of 384,
+        /// f16 activations, 64 rows at a time, f32 scales.
+        GEMM_W4_SM90_F16_M64: "gemm_w4_sm90_f16_m64" of 384,
+        /// f16 activations, 128 rows at a time, f32 scales.
+        GEMM_W4_SM90_F16_M128: "gemm_w4_sm90_f16_m128" of 384,
+        /// f16 activations, 16 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_F16_M16_G32: "gemm_w4_sm90_f16_m16_g32" of 384,
+        /// f16 activations, 32 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_F16_M32_G32: "gemm_w4_sm90_f16_m32_g32" of 384,
+        /// f16 activations, 64 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_F16_M64_G32: "gemm_w4_sm90_f16_m64_g32" of 384,
+        /// f16 activations, 128 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_F16_M128_G32: "gemm_w4_sm90_f16_m128_g32" of 384,
+        /// f16 activations, 16 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_F16_M16_NESTED: "gemm_w4_sm90_f16_m16_nested" of 384,
+        /// f16 activations, 32 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_F16_M32_NESTED: "gemm_w4_sm90_f16_m32_nested" of 384,
+        /// f16 activations, 64 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_F16_M64_NESTED: "gemm_w4_sm90_f16_m64_nested" of 384,
+        /// f16 activations, 128 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_F16_M128_NESTED: "gemm_w4_sm90_f16_m128_nested" of 384,
+        /// f16 activations, 16 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_F16_M16_NESTED_G32: "gemm_w4_sm90_f16_m16_nested_g32" of 384,
+        /// f16 activations, 32 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_F16_M32_NESTED_G32: "gemm_w4_sm90_f16_m32_nested_g32" of 384,
+        /// f16 activations, 64 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_F16_M64_NESTED_G32: "gemm_w4_sm90_f16_m64_nested_g32" of 384,
+        /// f16 activations, 128 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_F16_M128_NESTED_G32: "gemm_w4_sm90_f16_m128_nested_g32" of 384,
+        /// f16 activations, 16 rows at a time, zero points.
+        GEMM_W4_SM90_F16_M16_ZEROS: "gemm_w4_sm90_f16_m16_zeros" of 384,
+        /// f16 activations, 32 rows at a time, zero points.
+        GEMM_W4_SM90_F16_M32_ZEROS: "gemm_w4_sm90_f16_m32_zeros" of 384,
+        /// f16 activations, 64 rows at a time, zero points.
+        GEMM_W4_SM90_F16_M64_ZEROS: "gemm_w4_sm90_f16_m64_zeros" of 384,
+        /// f16 activations, 128 rows at a time, zero points.
+        GEMM_W4_SM90_F16_M128_ZEROS: "gemm_w4_sm90_f16_m128_zeros" of 384,
+        /// f16 activations, 16 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_F16_M16_ZEROS_G32: "gemm_w4_sm90_f16_m16_zeros_g32" of 384,
+        /// f16 activations, 32 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_F16_M32_ZEROS_G32: "gemm_w4_sm90_f16_m32_zeros_g32" of 384,
+        /// f16 activations, 64 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_F16_M64_ZEROS_G32: "gemm_w4_sm90_f16_m64_zeros_g32" of 384,
+        /// f16 activations, 128 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_F16_M128_ZEROS_G32: "gemm_w4_sm90_f16_m128_zeros_g32" of 384,
+        /// bf16 activations, 16 rows at a time, f32 scales.
+        GEMM_W4_SM90_BF16_M16: "gemm_w4_sm90_bf16_m16" of 384,
+        /// bf16 activations, 32 rows at a time, f32 scales.
+        GEMM_W4_SM90_BF16_M32: "gemm_w4_sm90_bf16_m32" of 384,
+        /// bf16 activations, 64 rows at a time, f32 scales.
+        GEMM_W4_SM90_BF16_M64: "gemm_w4_sm90_bf16_m64" of 384,
+        /// bf16 activations, 128 rows at a time, f32 scales.
+        GEMM_W4_SM90_BF16_M128: "gemm_w4_sm90_bf16_m128" of 384,
+        /// bf16 activations, 16 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_BF16_M16_G32: "gemm_w4_sm90_bf16_m16_g32" of 384,
+        /// bf16 activations, 32 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_BF16_M32_G32: "gemm_w4_sm90_bf16_m32_g32" of 384,
+        /// bf16 activations, 64 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_BF16_M64_G32: "gemm_w4_sm90_bf16_m64_g32" of 384,
+        /// bf16 activations, 128 rows at a time, f32 scales, groups of 32.
+        GEMM_W4_SM90_BF16_M128_G32: "gemm_w4_sm90_bf16_m128_g32" of 384,
+        /// bf16 activations, 16 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_BF16_M16_NESTED: "gemm_w4_sm90_bf16_m16_nested" of 384,
+        /// bf16 activations, 32 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_BF16_M32_NESTED: "gemm_w4_sm90_bf16_m32_nested" of 384,
+        /// bf16 activations, 64 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_BF16_M64_NESTED: "gemm_w4_sm90_bf16_m64_nested" of 384,
+        /// bf16 activations, 128 rows at a time, double-quantized scales.
+        GEMM_W4_SM90_BF16_M128_NESTED: "gemm_w4_sm90_bf16_m128_nested" of 384,
+        /// bf16 activations, 16 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_BF16_M16_NESTED_G32: "gemm_w4_sm90_bf16_m16_nested_g32" of 384,
+        /// bf16 activations, 32 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_BF16_M32_NESTED_G32: "gemm_w4_sm90_bf16_m32_nested_g32" of 384,
+        /// bf16 activations, 64 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_BF16_M64_NESTED_G32: "gemm_w4_sm90_bf16_m64_nested_g32" of 384,
+        /// bf16 activations, 128 rows at a time, double-quantized scales, groups of 32.
+        GEMM_W4_SM90_BF16_M128_NESTED_G32: "gemm_w4_sm90_bf16_m128_nested_g32" of 384,
+        /// bf16 activations, 16 rows at a time, zero points.
+        GEMM_W4_SM90_BF16_M16_ZEROS: "gemm_w4_sm90_bf16_m16_zeros" of 384,
+        /// bf16 activations, 32 rows at a time, zero points.
+        GEMM_W4_SM90_BF16_M32_ZEROS: "gemm_w4_sm90_bf16_m32_zeros" of 384,
+        /// bf16 activations, 64 rows at a time, zero points.
+        GEMM_W4_SM90_BF16_M64_ZEROS: "gemm_w4_sm90_bf16_m64_zeros" of 384,
+        /// bf16 activations, 128 rows at a time, zero points.
+        GEMM_W4_SM90_BF16_M128_ZEROS: "gemm_w4_sm90_bf16_m128_zeros" of 384,
+        /// bf16 activations, 16 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_BF16_M16_ZEROS_G32: "gemm_w4_sm90_bf16_m16_zeros_g32" of 384,
+        /// bf16 activations, 32 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_BF16_M32_ZEROS_G32: "gemm_w4_sm90_bf16_m32_zeros_g32" of 384,
+        /// bf16 activations, 64 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_BF16_M64_ZEROS_G32: "gemm_w4_sm90_bf16_m64_zeros_g32" of 384,
+        /// bf16 activations, 128 rows at a time, zero points, groups of 32.
+        GEMM_W4_SM90_BF16_M128_ZEROS_G32: "gemm_w4_sm90_bf16_m128_zeros_g32" of 384,
     }
     gemv_w4(GemvW4Args) since 80 {
         /// f16 activations, M <= 8, f32 scales.

@@ -11,6 +11,10 @@ use crate::cuda::ops::gemm_int8::GemmInt8;
 use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::gemm_w4;
 use crate::cuda::ops::gemm_w4::GemmW4;
+use crate::cuda::ops::gemm_w4a8;
+use crate::cuda::ops::gemm_w4a8::GemmW4A8;
+use crate::cuda::ops::gemm_w4_sm90;
+use crate::cuda::ops::gemm_w4_sm90::GemmW4Sm90;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int4;
@@ -24,6 +28,7 @@ use crate::cuda::ops::quantize_int8::Rows;
 use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w4::W4;
+use crate::cuda::ops::w4a8::W4A8;
 use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
 use crate::cuda::plan;
@@ -110,6 +115,7 @@ impl Product<'_> {
         match (self.weights, self.activations) {
             (Weights::W4(w), Activations::Float) => gemv_w4::rule(w, self.m, self.dtype),
             (Weights::W4(_), activations) => Some(format!("it takes float activations, not {activations}")),
+            (Weights::W4A8(_), _) => Some("it takes 4-bit weights with a codebook".into()),
             (Weights::W8(_), _) => Some("it takes 4-bit weights".into()),
             (Weights::S4(_), activations) => Some(format!("it takes float activations, not {activations}")),
         }
@@ -134,11 +140,15 @@ impl Product<'_> {
             }
             (Weights::W8(_), None) => Some("8-bit weights are multiplied with rounded activations only".into()),
             (Weights::S4(_), _) => None,
-            (Weights::W4(w), None) => gemm_w4::rule(self.device.limits(), w, self.dtype),
+            (Weights::W4(w), None) => {
+                self.wgmma_rule(w).and_then(|_| gemm_w4::rule(self.device.limits(), w, self.dtype))
+            }
             (Weights::W4(w), Some(_)) if self.activations == Activations::Int4 => {
                 gemm_int4::rule(self.device.limits(), w.format(), shape)
             }
             (Weights::W4(_), Some(_)) => Some(format!("it takes float activations, not {}", self.activations)),
+            (Weights::W4A8(_), Some((_, threshold))) => gemm_w4a8::rule(self.dtype, threshold),
+            (Weights::W4A8(_), None) => Some("int4_channel_group is multiplied with int8 activations only".into()),
         }
     }
 
@@ -146,18 +156,39 @@ impl Product<'_> {
         match (self.weights, integer::rounding(self.activations)) {
             (Weights::S4(w), _) => self.gemm_int4(w),
             (Weights::W4(w), _) => self.gemm_w4(w),
-            (Weights::W8(w), Some((max_code, threshold))) => self.gemm_int8(w, max_code, threshold),
-            (Weights::W8(_), None) => unreachable!("fused_rule: rounded activations"),
+            (Weights::W8(w), Some(rounding)) => self.gemm_int8(w, rounding),
+            (Weights::W4A8(w), Some((max_code, _))) => self.gemm_w4a8(w, max_code),
+            (Weights::W8(_) | Weights::W4A8(_), None) => unreachable!("fused_rule: rounded activations"),
         }
     }
 
+    /// Why 4-bit weights are not multiplied by the warpgroup instructions of sm_90a; `None` when they are.
+    fn wgmma_rule(&self, w: &W4) -> Option<String> {
+        gemm_w4_sm90::rule(self.device.limits(), w, self.dtype)
+    }
+
     fn gemm_w4(&self, w: &W4) -> Result<()> {
-        let lease = self.device.lease(&[gemm_w4::scratch_bytes(self.device.limits(), w, self.m)])?;
+        let limits = self.device.limits();
         let (x, bias, y, m, dtype) = (self.x, self.bias, self.y, self.m, self.dtype);
+        if self.wgmma_rule(w).is_none() {
+            let lease = self.device.lease(&[gemm_w4_sm90::scratch_bytes(limits, w, m)?])?;
+            return GemmW4Sm90 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0));
+        }
+        let lease = self.device.lease(&[gemm_w4::scratch_bytes(limits, w, m)])?;
         GemmW4 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
     }
 
-    fn gemm_int8(&self, w: &W8, max_code: u8, threshold: f32) -> Result<()> {
+    fn gemm_w4a8(&self, w: &W4A8, max_code: u8) -> Result<()> {
+        let ProductSize { m, n, k } = self.size();
+        let size = QuantizedSize { m, k, n, dtype: self.dtype, has_outliers: false };
+        let scratch_bytes = gemm_w4a8::scratch_bytes(self.device.limits(), self.size())?;
+        let lease = self.lease_rounded(size, [scratch_bytes])?;
+        let rounded = self.round(&lease, size, Rounding { max_code, threshold: 0.0 }, None)?;
+        GemmW4A8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype: self.dtype }
+            .enqueue(self.device, lease.region(NUM_REGIONS))
+    }
+
+    fn gemm_int8(&self, w: &W8, (max_code, threshold): (u8, f32)) -> Result<()> {
         let size = QuantizedSize {
             m: self.m,
             k: w.shape().k(),

@@ -8,15 +8,18 @@ use crate::cuda::buffer::Region;
 use crate::cuda::matmul::Product;
 use crate::cuda::ops::dequant_int8;
 use crate::cuda::ops::dequant_w4::dequant_w4;
+use crate::cuda::ops::dequant_w4a8::dequant_w4a8;
 use crate::cuda::ops::gemm_int4;
 use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::w4::W4;
+use crate::cuda::ops::w4a8::W4A8;
 use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
 use crate::error::Error;
 use crate::error::Result;
+use crate::formats::Format;
 use crate::formats::QuantMatrix;
 use crate::formats::integer;
 use crate::strategy::Activations;
@@ -38,6 +41,7 @@ pub struct Prepared {
 #[derive(Debug)]
 pub(super) enum Weights {
     W4(W4),
+    W4A8(W4A8),
     W8(W8),
     /// For activations of 4 bits, where they can be multiplied as such.
     S4(S4),
@@ -50,6 +54,7 @@ impl Weights {
             return Ok(Self::S4(S4::upload(device, matrix)?));
         }
         match format.code_bits() {
+            _ if format == Format::Int4ChannelGroup => Ok(Self::W4A8(W4A8::upload(device, matrix)?)),
             4 => Ok(Self::W4(W4::upload(device, matrix)?)),
             _ => Ok(Self::W8(W8::upload(device, matrix, code_order(device, matrix, activations))?)),
         }
@@ -58,6 +63,7 @@ impl Weights {
     fn memory_bytes(&self) -> usize {
         match self {
             Self::W4(weights) => weights.memory_bytes(),
+            Self::W4A8(weights) => weights.memory_bytes(),
             Self::W8(weights) => weights.memory_bytes(),
             Self::S4(weights) => weights.memory_bytes(),
         }
@@ -67,6 +73,7 @@ impl Weights {
     pub fn dequantize(&self, device: &CudaDevice, dtype: Dtype, out: Region<'_>) -> Result<()> {
         match self {
             Self::W4(weights) => dequant_w4(device, weights, dtype, out),
+            Self::W4A8(weights) => dequant_w4a8(device, weights, dtype, out),
             Self::W8(weights) => dequant_int8::dequantize(device, weights, out, dtype),
             Self::S4(weights) => gemm_int4::dequantize(device, weights, dtype, out),
         }
@@ -87,13 +94,15 @@ impl Prepared {
     /// Copies `matrix` and `bias` \[N\] to `device`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the format cannot be multiplied with these activations; out of memory.
+    /// [`Error::Unsupported`] when the format cannot be multiplied with these activations: int8 ones with any 4-bit format but
+    /// [`Format::Int4ChannelGroup`], for one; out of memory.
     pub fn new(
         device: &CudaDevice,
         matrix: Arc<QuantMatrix>,
         bias: Option<&[f32]>,
         activations: Activations,
     ) -> Result<Self> {
+        check_w4a8(&matrix, activations, device)?;
         integer::check(&matrix, activations, device.name())?;
         let weights = Arc::new(Weights::upload(device, &matrix, activations)?);
         let bias = bias.map(|bias| DeviceBuffer::upload(device, bytemuck::cast_slice(bias))).transpose()?;
@@ -173,5 +182,22 @@ impl Prepared {
             m,
             dtype,
         }
+    }
+}
+
+/// Whether 4-bit weights with int8 activations are in the format that has kernels for it.
+fn check_w4a8(matrix: &QuantMatrix, activations: Activations, device: &CudaDevice) -> Result<()> {
+    let format = matrix.format();
+    match activations {
+        Activations::Int8 { .. } if format.code_bits() == 4 && format != Format::Int4ChannelGroup => {
+            Err(Error::Unsupported {
+                op: "multiplying",
+                subject: format!("{format} with {activations}"),
+                device: device.name().into(),
+                rule: "W4A8 on a GPU: quantize the dense weights to int4_channel_group, or use float activations"
+                    .into(),
+            })
+        }
+        _ => Ok(()),
     }
 }

@@ -28,7 +28,7 @@ pub fn quantizes(recipe: Recipe) -> bool {
     let has_kernel = match format {
         Format::Int8 { granularity } => !matches!(granularity, Granularity::PerGroup(_)),
         Format::Nf4 { .. } | Format::Fp4 { .. } => true,
-        Format::Dynamic8 { .. } | Format::Int4 { .. } | Format::AffineInt8 { .. } => false,
+        Format::Dynamic8 { .. } | Format::Int4 { .. } | Format::AffineInt8 { .. } | Format::Int4ChannelGroup => false,
     };
     has_kernel && scale_rule == ScaleRule::Absmax
 }

@@ -27,7 +27,7 @@ fn largest_weight(format: Format) -> usize {
     match format {
         Format::Int4 { symmetry: Symmetry::Symmetric, .. } => 8,
         Format::Int4 { .. } => 15,
-        Format::AffineInt8 { symmetry: Symmetry::Symmetric, .. } => 128,
+        Format::AffineInt8 { symmetry: Symmetry::Symmetric, .. } | Format::Int4ChannelGroup => 128,
         Format::AffineInt8 { .. } => 255,
         _ => 127,
     }
@@ -48,7 +48,7 @@ pub fn check(matrix: &QuantMatrix, activations: Activations, device: &str) -> Re
         rule,
     };
     if format.granularity().is_none() {
-        let rule = "integer activations need integer codes: quantize to int8 or int4, or use float activations";
+        let rule = "integer activations need integer codes: quantize to int8, int4 or int4_channel_group, or use float activations";
         return Err(unsupported(format.to_string(), rule.into()));
     }
     if !(0.0..f32::INFINITY).contains(&threshold) {

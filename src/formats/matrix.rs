@@ -4,9 +4,11 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::formats::AbsmaxKind;
 use crate::formats::Format;
+use crate::formats::GroupSteps;
 use crate::formats::NestedAbsmax;
 use crate::formats::Scales;
 use crate::formats::affine;
+use crate::formats::int4_channel_group;
 use crate::formats::int8;
 use crate::formats::nibbles;
 use crate::formats::tables;
@@ -24,12 +26,14 @@ pub struct Parts {
     pub zero_points: Option<Vec<u8>>,
     /// The values of the codes of [`Format::Dynamic8`]; `None` means [`tables::DYNAMIC_MAP`].
     pub map: Option<Box<[f32; 256]>>,
+    /// The multipliers and offsets of [`Format::Int4ChannelGroup`].
+    pub steps: Option<GroupSteps>,
 }
 
 impl Parts {
     /// Codes and f32 scales: all that most formats need.
     pub fn new(codes: Vec<u8>, scales: Vec<f32>) -> Self {
-        Self { codes, scales: Scales::F32(scales), zero_points: None, map: None }
+        Self { codes, scales: Scales::F32(scales), zero_points: None, map: None, steps: None }
     }
 }
 
@@ -51,7 +55,8 @@ impl QuantMatrix {
     ///
     /// # Errors
     /// [`Error::Length`] when an array has the wrong length, [`Error::NonFinite`] when a scale or map value is not finite,
-    /// [`Error::Invalid`] when an array is missing, superfluous, or a zero point is not a code.
+    /// [`Error::Invalid`] when an array is missing, superfluous, or a zero point is not a code, or a group of
+    /// [`Format::Int4ChannelGroup`] exceeds a byte.
     pub fn from_parts(format: Format, shape: MatShape, dtype: Dtype, parts: Parts) -> Result<Self> {
         let rule = || format!("{format}, shape {shape}");
         check_len("codes", format.num_code_bytes(shape), parts.codes.len(), rule)?;
@@ -59,6 +64,7 @@ impl QuantMatrix {
         check_len("absmax", num_scales, parts.scales.len(), rule)?;
         check_scales(format, &parts.scales)?;
         check_zero_points(format, num_scales, parts.zero_points.as_deref())?;
+        check_steps(format, shape, parts.steps.as_ref())?;
         if let Some(map) = &parts.map {
             if !matches!(format, Format::Dynamic8 { .. }) {
                 return Err(invalid("map", "present", "only dynamic8 has a 256-entry map of its own"));
@@ -114,6 +120,11 @@ impl QuantMatrix {
         }
     }
 
+    /// The multipliers and offsets of [`Format::Int4ChannelGroup`].
+    pub fn steps(&self) -> Option<&GroupSteps> {
+        self.parts.steps.as_ref()
+    }
+
     /// The values of the codes of [`Format::Dynamic8`].
     pub fn map(&self) -> &[f32; 256] {
         self.parts.map.as_deref().unwrap_or(&tables::DYNAMIC_MAP)
@@ -141,13 +152,25 @@ impl QuantMatrix {
             Format::Int8 { .. } => int8::value(codes[index] as i8, scale),
             Format::Int4 { .. } => affine::value(nibbles::get(codes, index), self.zero_point(scale_index), scale),
             Format::AffineInt8 { .. } => affine::value(codes[index], self.zero_point(scale_index), scale),
+            Format::Int4ChannelGroup => self.int8(row, col) as f32 * scale,
         }
     }
 
-    /// Bytes of codes, scales and zero points. Codebooks, the same in every matrix, are not counted.
+    /// The int8 value at (`row`, `col`) of [`Format::Int4ChannelGroup`], before the scale of the row.
+    ///
+    /// # Panics
+    /// When the position is outside the matrix, or the format is another.
+    pub fn int8(&self, row: usize, col: usize) -> i32 {
+        let steps = self.parts.steps.as_ref().expect("int4_channel_group");
+        let group = row * int4_channel_group::groups_per_row(self.shape) + col / int4_channel_group::GROUP;
+        steps.int8(group, nibbles::get(&self.parts.codes, row * self.shape.k() + col))
+    }
+
+    /// Bytes of codes, scales, zero points, multipliers and offsets. Codebooks, the same in every matrix, are not counted.
     pub fn storage_bytes(&self) -> usize {
         let zero_points = self.parts.zero_points.as_ref().map_or(0, Vec::len);
-        self.parts.codes.len() + self.parts.scales.storage_bytes() + zero_points
+        let steps = self.parts.steps.as_ref().map_or(0, |steps| steps.multipliers.len() + steps.offsets.len());
+        self.parts.codes.len() + self.parts.scales.storage_bytes() + zero_points + steps
     }
 
     /// [`QuantMatrix::storage_bytes`] in bits per weight.
@@ -206,6 +229,28 @@ fn check_zero_points(format: Format, num_scales: usize, zero_points: Option<&[u8
     }
 }
 
+fn check_steps(format: Format, shape: MatShape, steps: Option<&GroupSteps>) -> Result<()> {
+    match (format, steps) {
+        (Format::Int4ChannelGroup, None) => {
+            Err(invalid("multipliers", "missing", "int4_channel_group has a multiplier and an offset per group"))
+        }
+        (Format::Int4ChannelGroup, Some(GroupSteps { multipliers, offsets })) => {
+            let expected = shape.n() * int4_channel_group::groups_per_row(shape);
+            check_len("multipliers", expected, multipliers.len(), || "one per group of 64".into())?;
+            check_len("offsets", expected, offsets.len(), || "one per group of 64".into())?;
+            match multipliers.iter().zip(offsets).find(|&(&m, &o)| !int4_channel_group::fits(m, o)) {
+                Some((multiplier, offset)) => {
+                    let value = format!("{multiplier} with offset {offset}");
+                    Err(invalid("multiplier", value, "15 * multiplier + offset must be at most 255"))
+                }
+                None => Ok(()),
+            }
+        }
+        (_, Some(_)) => Err(invalid("multipliers", "present", "only int4_channel_group has them")),
+        (_, None) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,5 +284,28 @@ mod tests {
         parts.zero_points = Some(vec![0, 15, 0]);
         assert!(make(rows, parts.clone()).is_ok());
         assert!(make(plain, parts).is_err(), "nf4 has no zero points");
+    }
+
+    #[test]
+    fn groups_that_exceed_a_byte_and_wrong_steps_are_refused() {
+        let shape = MatShape::new(2, 65).unwrap(); // 130 values, 2 groups a row
+        let make = |format, steps: Option<(Vec<u8>, Vec<u8>)>| {
+            let mut parts = Parts::new(vec![0xff; 65], vec![1.0; 2]);
+            parts.steps = steps.map(|(multipliers, offsets)| GroupSteps { multipliers, offsets });
+            QuantMatrix::from_parts(format, shape, Dtype::F32, parts).map_err(|e| e.to_string())
+        };
+        let format = Format::Int4ChannelGroup;
+        let matrix = make(format, Some((vec![0, 1, 16, 17], vec![255, 240, 15, 0]))).unwrap();
+        let places = [(0, 63), (0, 64), (1, 0), (1, 64)];
+        assert_eq!(places.map(|(row, col)| matrix.int8(row, col)), [127; 4]);
+        assert_eq!(matrix.value(0, 63), 127.0);
+        let above = make(format, Some((vec![0, 1, 16, 17], vec![255, 240, 16, 0]))).unwrap_err();
+        assert_eq!(above, "multiplier = 16 with offset 16: 15 * multiplier + offset must be at most 255");
+        assert!(make(format, Some((vec![18, 0, 0, 0], vec![0; 4]))).is_err());
+        assert!(make(format, Some((vec![0; 3], vec![0; 4]))).unwrap_err().contains("multipliers has 3"));
+        assert!(make(format, Some((vec![0; 4], vec![0; 5]))).unwrap_err().contains("offsets has 5"));
+        assert!(make(format, None).unwrap_err().contains("missing"));
+        let int4 = Format::Int4 { granularity: Granularity::PerRow, symmetry: Symmetry::Symmetric };
+        assert!(make(int4, Some((vec![0; 4], vec![0; 4]))).unwrap_err().contains("only int4_channel_group"));
     }
 }

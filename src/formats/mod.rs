@@ -1,7 +1,7 @@
 //! What the bits mean: pure data and the scalar decoding of one value.
 //!
 //! No policy (which codes to choose), no SIMD, no files, no threads, no device. One file per format:
-//! [`nf4`], [`fp4`], [`int8`], [`dynamic8`], [`affine`] (INT4 and INT8 with zero points); [`integer`] says which of them
+//! [`nf4`], [`fp4`], [`int8`], [`dynamic8`], [`affine`] (INT4 and INT8 with zero points), [`int4_channel_group`]; [`integer`] says which of them
 //! multiply with rounded activations; [`absmax`] is the scale array that
 //! bitsandbytes' formats share, [`nibbles`] the order of 4-bit codes, [`tables`] the codebooks.
 
@@ -9,6 +9,7 @@ pub mod absmax;
 pub mod affine;
 pub mod dynamic8;
 pub mod fp4;
+pub mod int4_channel_group;
 pub mod int8;
 pub mod integer;
 mod matrix;
@@ -27,6 +28,8 @@ pub use affine::Int4;
 pub use affine::Symmetry;
 pub use dynamic8::Dynamic8;
 pub use fp4::Fp4;
+pub use int4_channel_group::GroupSteps;
+pub use int4_channel_group::Int4ChannelGroup;
 pub use int8::Int8;
 pub use matrix::Parts;
 pub use matrix::QuantMatrix;
@@ -79,24 +82,27 @@ pub enum Format {
         /// Whether the zero point is fixed or stored.
         symmetry: Symmetry,
     },
+    /// [`int4_channel_group`]: `(code * multiplier + offset - 128) * scale`, integers per group of 64, a scale per row.
+    Int4ChannelGroup,
 }
 
 impl Format {
     /// Bits per code, scales not counted.
     pub fn code_bits(self) -> usize {
         match self {
-            Self::Nf4 { .. } | Self::Fp4 { .. } | Self::Int4 { .. } => 4,
+            Self::Nf4 { .. } | Self::Fp4 { .. } | Self::Int4 { .. } | Self::Int4ChannelGroup => 4,
             Self::Dynamic8 { .. } | Self::Int8 { .. } | Self::AffineInt8 { .. } => 8,
         }
     }
 
-    /// The 16 values of a 4-bit format before scaling, by code; of [`Format::Int4`] with zero point 0.
+    /// The 16 values of a 4-bit format before scaling, by code; of [`Format::Int4`] with zero point 0. Those of
+    /// [`Format::Int4ChannelGroup`] differ from group to group: `None`.
     pub fn codebook(self) -> Option<[f32; 16]> {
         match self {
             Self::Nf4 { .. } => Some(tables::NF4),
             Self::Fp4 { .. } => Some(tables::FP4),
             Self::Int4 { .. } => Some(std::array::from_fn(|code| code as f32)),
-            Self::Dynamic8 { .. } | Self::Int8 { .. } | Self::AffineInt8 { .. } => None,
+            Self::Dynamic8 { .. } | Self::Int8 { .. } | Self::AffineInt8 { .. } | Self::Int4ChannelGroup => None,
         }
     }
 
@@ -106,7 +112,7 @@ impl Format {
             Self::Nf4 { block_size, .. } | Self::Fp4 { block_size, .. } | Self::Dynamic8 { block_size } => {
                 Some(block_size)
             }
-            Self::Int8 { .. } | Self::Int4 { .. } | Self::AffineInt8 { .. } => None,
+            Self::Int8 { .. } | Self::Int4 { .. } | Self::AffineInt8 { .. } | Self::Int4ChannelGroup => None,
         }
     }
 
@@ -116,6 +122,7 @@ impl Format {
             Self::Int8 { granularity } | Self::Int4 { granularity, .. } | Self::AffineInt8 { granularity, .. } => {
                 Some(granularity)
             }
+            Self::Int4ChannelGroup => Some(Granularity::PerRow),
             Self::Nf4 { .. } | Self::Fp4 { .. } | Self::Dynamic8 { .. } => None,
         }
     }
@@ -174,6 +181,7 @@ impl fmt::Display for Format {
             Self::Int8 { granularity } => write!(f, "int8 {granularity}"),
             Self::Int4 { granularity, symmetry } => write!(f, "int4 {granularity} {symmetry}"),
             Self::AffineInt8 { granularity, symmetry } => write!(f, "affine int8 {granularity} {symmetry}"),
+            Self::Int4ChannelGroup => f.write_str("int4_channel_group"),
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::strategy::Activations;
 use crate::tensor::Tensor;
 
 /// A linear layer with 4-bit weights. Activations stay floating point unless
-/// [`with_activations`](Self::with_activations) says otherwise.
+/// [`with_activations`](Self::with_activations) says otherwise; int8 ones (W4A8) are what
+/// [`Int4ChannelGroup`](crate::Int4ChannelGroup) is for, on a GPU the only 4-bit format that takes them.
 ///
 /// ```
 /// use lowbit::{Device, Linear4bit, Nf4, Tensor};

@@ -2,5 +2,6 @@
 //! on values. One file per layout.
 
 pub mod mma_w4;
+pub mod mma_w4a8;
 pub mod s4_rows;
 pub mod wgmma_w8;

@@ -4,6 +4,7 @@ use lowbit::AffineInt8;
 use lowbit::Dtype;
 use lowbit::Dynamic8;
 use lowbit::Int4;
+use lowbit::Int4ChannelGroup;
 use lowbit::MatShape;
 use lowbit::QuantMatrix;
 use lowbit::Recipe;
@@ -64,6 +65,12 @@ fn the_quant_state_is_the_documented_text() {
     let mut dynamic = tensors(Dynamic8::default());
     let expected = r#"{"version": 1, "format": "dynamic8", "block_size": 4096, "dtype": "bfloat16", "shape": [4, 64]}"#;
     assert_eq!(String::from_utf8(state(&mut dynamic).bytes.clone()).unwrap(), expected);
+    let mut groups = tensors(Int4ChannelGroup);
+    let expected = r#"{"version": 1, "format": "int4_channel_group", "dtype": "bfloat16", "shape": [4, 64]}"#;
+    assert_eq!(String::from_utf8(state(&mut groups).bytes.clone()).unwrap(), expected);
+    let names: Vec<&str> = groups.iter().map(|tensor| tensor.name.as_str()).collect();
+    let suffixes = ["", ".multiplier", ".offset", ".quant_state.lowbit", ".scale"];
+    assert_eq!(names, suffixes.map(|suffix| format!("l.weight{suffix}")));
 }
 
 #[test]
@@ -71,7 +78,7 @@ fn a_wrong_quant_state_is_refused() {
     let good = tensors(Int4::default());
     for (from, to, expected) in [
         ("\"version\": 1", "\"version\": 2", "version 2 is not supported: this lowbit reads version 1"),
-        ("\"int4\"", "\"int3\"", "format must be int8, int4, affine_int8 or dynamic8, found int3"),
+        ("\"int4\"", "\"int3\"", "format must be int8, int4, affine_int8, dynamic8 or int4_channel_group, found int3"),
         ("\"group\"", "\"block\"", "granularity must be tensor, row or group, found block"),
         ("128", "0", "group_size must be from 1 to 2147483648, found 0"),
         ("\"group_size\": 128, ", "", "group_size must be a non-negative integer, found nothing"),
@@ -111,6 +118,14 @@ fn missing_and_wrong_companions_are_refused() {
         target.bytes.extend([0; 4]);
         target.shape = vec![target.bytes.len() / if name.ends_with("scale") { 4 } else { 1 }];
         assert_names(&message(&longer), &[&format!("tensor {name}: expected")]);
+    }
+    let groups = tensors(Int4ChannelGroup);
+    for name in ["l.weight.multiplier", "l.weight.offset"] {
+        let missing: Vec<RawTensor> = groups.iter().filter(|tensor| tensor.name != name).cloned().collect();
+        assert_names(&message(&missing), &[&format!("tensor {name} is missing: int4_channel_group, shape [4, 64]")]);
+        let mut high = groups.clone();
+        high.iter_mut().find(|tensor| tensor.name == name).unwrap().bytes[1] = 255;
+        assert_names(&message(&high), &["tensor l.weight: multiplier = ", "must be at most 255"]);
     }
     let mut nan = good.clone();
     let scale = nan.iter_mut().find(|tensor| tensor.name == "l.weight.scale").unwrap();

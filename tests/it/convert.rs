@@ -4,12 +4,14 @@ use std::path::Path;
 
 use lowbit::AffineInt8;
 use lowbit::BlockSize;
+use lowbit::Device;
 use lowbit::Dtype;
 use lowbit::Dynamic8;
 use lowbit::Fp4;
 use lowbit::Granularity;
 use lowbit::GroupSize;
 use lowbit::Int4;
+use lowbit::Int4ChannelGroup;
 use lowbit::Int8;
 use lowbit::Nf4;
 use lowbit::Recipe;
@@ -18,6 +20,7 @@ use lowbit::checkpoint::OutputKind;
 use lowbit::convert::QuantizeOptions;
 use lowbit::formats::NestedAbsmax;
 use lowbit::formats::Symmetry;
+use lowbit::quantize::distortion::Distortion;
 use lowbit::reference;
 use lowbit::values::Values;
 use serde_json::Value;
@@ -135,6 +138,34 @@ fn the_report_says_how_far_the_weights_are_from_the_originals() {
     assert_eq!((report.bytes_before, report.bytes_after), (bytes(&dense), bytes(&source)));
 }
 
+/// Rounding in two levels, in integers, costs less than the better of two grids gains, one that exceeds the range of its group and
+/// one that falls short: INT4 has one grid over the range of values, or over the largest magnitude on both sides.
+#[test]
+fn int4_channel_group_loses_less_than_int4_of_the_same_groups() {
+    let model = checkpoint::open(crate::support::data("tiny-llama")).unwrap();
+    let relative_rmse = |recipe: Recipe| {
+        let mut sums = Distortion::default();
+        for linear in model.linears() {
+            let values = model.read_values(&format!("{}.weight", linear.name)).unwrap();
+            let matrix = lowbit::ops::quantize(values.as_values(), linear.shape, recipe, &Device::cpu()).unwrap();
+            sums.merge(&Distortion::of_matrix(values.as_values(), &matrix, &Device::cpu()).unwrap());
+        }
+        sums.relative_rmse()
+    };
+    let int4 = |symmetry, size| {
+        let int4 = Int4::default().granularity(Granularity::PerGroup(size)).symmetry(symmetry);
+        relative_rmse(int4.into())
+    };
+    let errors = [
+        relative_rmse(Int4ChannelGroup.into()),
+        int4(Symmetry::Asymmetric, GroupSize::G64),
+        int4(Symmetry::Asymmetric, GroupSize::G128),
+        int4(Symmetry::Symmetric, GroupSize::G64),
+        int4(Symmetry::Symmetric, GroupSize::G128),
+    ];
+    assert!(errors.is_sorted_by(|a, b| a < b), "{errors:?}");
+}
+
 /// A file with one linear layer `l`, an odd number of columns, a bias and an embedding.
 fn small_file(directory: &Path, dtype: Dtype) -> std::path::PathBuf {
     let path = directory.join("small.safetensors");
@@ -153,7 +184,7 @@ fn small_file(directory: &Path, dtype: Dtype) -> std::path::PathBuf {
 #[test]
 fn every_format_makes_the_round_trip_through_a_file() {
     let group = Granularity::PerGroup(GroupSize::G32);
-    let recipes: [Recipe; 13] = [
+    let recipes: [Recipe; 14] = [
         Nf4::default().into(),
         Nf4::default().block_size(BlockSize::B128).double_quant(true).into(),
         Fp4::default().into(),
@@ -164,6 +195,7 @@ fn every_format_makes_the_round_trip_through_a_file() {
         Int4::default().into(),
         Int4::default().granularity(group).symmetry(Symmetry::Asymmetric).into(),
         Int4::default().granularity(Granularity::PerTensor).into(),
+        Int4ChannelGroup.into(),
         AffineInt8::default().into(),
         AffineInt8::default().symmetry(Symmetry::Symmetric).granularity(group).into(),
         Dynamic8::default().block_size(BlockSize::B256).into(),

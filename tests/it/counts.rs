@@ -10,6 +10,7 @@ use lowbit::Device;
 use lowbit::Dtype;
 use lowbit::GroupSize;
 use lowbit::Int4;
+use lowbit::Int4ChannelGroup;
 use lowbit::Int8;
 use lowbit::Linear4bit;
 use lowbit::Linear8bit;
@@ -44,6 +45,7 @@ impl Counted {
         Self::on(90, name, weights, run)
     }
 
+    /// On a device of that compute capability.
     fn on(capability: u32, name: String, weights: usize, run: impl FnOnce(&Device)) -> Self {
         let tally = Arc::new(Tally::default());
         run(&Simulator::with(capability, Arc::clone(&tally), 0).device());
@@ -92,8 +94,20 @@ fn random(dtype: Dtype, shape: &[usize]) -> Tensor {
 
 /// A product of 4-bit weights, quantized on the CPU.
 fn product4(name: &str, recipe: impl Into<Recipe>, m: usize, n: usize, k: usize, strategy: Strategy) -> Counted {
+    product4_on(90, name, recipe, (m, n, k), strategy)
+}
+
+/// The same on a device of that compute capability.
+fn product4_on(
+    capability: u32,
+    name: &str,
+    recipe: impl Into<Recipe>,
+    (m, n, k): (usize, usize, usize),
+    strategy: Strategy,
+) -> Counted {
     let layer = Linear4bit::quantize(&random(Dtype::Bf16, &[n, k]), None, recipe, &Device::cpu()).unwrap();
-    Counted::of(format!("{name}, bf16, M = {m}, N = {n}, K = {k}, {strategy}"), n * k, |device| {
+    let name = format!("{name}, bf16, M = {m}, N = {n}, K = {k}, {strategy}");
+    Counted::on(capability, name, n * k, |device| {
         let x = random(Dtype::Bf16, &[m, k]).to(device).unwrap();
         layer.to(device).unwrap().forward_with(&x, strategy).unwrap();
     })
@@ -104,6 +118,15 @@ fn product8(capability: u32, (m, n, k): (usize, usize, usize), threshold: f32) -
     let layer = layer.with_activations(Activations::Int8 { threshold }).unwrap();
     let name = format!("INT8 rows, threshold {threshold}, bf16, M = {m}, N = {n}, K = {k}, sm_{capability}");
     Counted::on(capability, name, n * k, |device| {
+        let x = random(Dtype::Bf16, &[m, k]).to(device).unwrap();
+        layer.to(device).unwrap().forward_with(&x, Strategy::Fused).unwrap();
+    })
+}
+
+fn product_w4a8(m: usize, n: usize, k: usize) -> Counted {
+    let layer = Linear4bit::quantize(&random(Dtype::Bf16, &[n, k]), None, Int4ChannelGroup, &Device::cpu()).unwrap();
+    let layer = layer.with_activations(Activations::Int8 { threshold: 0.0 }).unwrap();
+    Counted::of(format!("int4_channel_group, int8 activations, bf16, M = {m}, N = {n}, K = {k}"), n * k, |device| {
         let x = random(Dtype::Bf16, &[m, k]).to(device).unwrap();
         layer.to(device).unwrap().forward_with(&x, Strategy::Fused).unwrap();
     })
@@ -135,6 +158,9 @@ fn cases() -> Vec<Counted> {
         quantized("NF4 block 64 nested", Nf4::default().double_quant(true), 1024, 1024),
         quantized("INT8 rows", Int8::default(), 1024, 1024),
         product4("NF4 block 64", Nf4::default(), m, n, k, Strategy::Fused),
+        product4_on(80, "NF4 block 64, sm_80", Nf4::default(), (m, n, k), Strategy::Fused),
+        product_w4a8(m, n, k),
+        product_w4a8(16, 4096, 4096),
     ]
 }
 
@@ -148,18 +174,25 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
     let cases = cases();
     let gemv = &cases[0];
     let counts = gemv.counts("gemv_w4");
-    let (is, best) = (counts.shared_loads.wavefronts, counts.shared_loads.ideal_wavefronts);
-    assert!(is as f64 <= 1.01 * best as f64, "{}: {is} wavefronts, {best} without bank conflicts", gemv.name);
+    let wgmma = &cases[10];
+    for (name, counts) in [(&gemv.name, counts), (&wgmma.name, wgmma.counts("gemm_w4_sm90"))] {
+        let (is, best) = (counts.shared_loads.wavefronts, counts.shared_loads.ideal_wavefronts);
+        assert!(is as f64 <= 1.01 * best as f64, "{name}: {is} wavefronts, {best} without bank conflicts");
+    }
 
     // All of the product is the promised instruction's. Tiles divide this shape, so nothing is padded.
     let (m, n, k) = MATRIX_CASE;
     let of_int8 = ["gemm_int8_bf16", "gemm_int8_bf16", "gemm_int8_sm90_bf16", "gemm_int8_sm90_bf16"];
     let first = cases[4..].iter().zip(["gemm_dense_bf16"].into_iter().chain(of_int8));
-    for (case, prefix) in first.chain([(&cases[12], "gemm_w4_bf16")]) {
+    for (case, prefix) in first.chain([(&cases[12], "gemm_w4_sm90_bf16_m128"), (&cases[13], "gemm_w4_bf16"), (&cases[14], "gemm_w4a8_bf16")]) {
         let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
         let macs: u64 =
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();
         assert_eq!(macs, (m * n * k) as u64, "{}: multiply-accumulates by {promised}", case.name);
+    }
+    for w4a8 in &cases[10..12] {
+        let shared = &w4a8.counts("gemm_w4a8_bf16").shared_loads;
+        assert_eq!(shared.wavefronts, shared.ideal_wavefronts, "{}: bank conflicts", w4a8.name);
     }
     // Rows of x beyond M = 1 are the padding of an 8-column instruction.
     assert_eq!(counts.total_matrix_macs(), 8 * gemv.weights);

@@ -141,7 +141,7 @@ fn stored(file: &Vectors, case: &Case, quant_type: QuantType, nested: bool) -> Q
         (AbsmaxKind::F32, Scales::F32(file.get(&format!("{}/absmax", case.prefix))))
     };
     let format = four_bit_format(quant_type, case.block_size, absmax);
-    let parts = Parts { codes, scales, zero_points: None, map: None };
+    let parts = Parts { codes, scales, zero_points: None, map: None, steps: None };
     QuantMatrix::from_parts(format, MatShape::new(1, n).unwrap(), Dtype::F32, parts).unwrap()
 }
 

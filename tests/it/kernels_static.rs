@@ -196,6 +196,67 @@ fn the_main_loop_of_gemv_w4_keeps_its_budget() {
     }
 }
 
+/// The same for W4A8 with few rows of x: units of 2048 weights have 1088 bytes, so 31.0 weights a clock and multiprocessor. The
+/// instructions that widen (masks, shifts, byte permutes, and multiply-adds, those of addresses among them) are at most 7 for 8
+/// weights.
+#[test]
+fn the_main_loop_of_gemm_w4a8_keeps_its_budget() {
+    let Some(text) = built::CUBINS.iter().find(|c| c.0 == "gemm_w4a8" && c.1 == "90a").and_then(|c| disassembly(c.2))
+    else {
+        assert!(!built::REQUIRED, "LOWBIT_KERNELS=require, but there is no gemm_w4a8 for 90a, or no nvdisasm");
+        println!("skipped: no gemm_w4a8 for 90a, or no nvdisasm");
+        return;
+    };
+    const INTEGER: &[&str] = &["LOP3", "SHF", "IADD3", "LEA", "PRMT", "SEL", "ISETP", "VIADD", "VIMNMX", "VIADDMNMX"];
+    const WIDENING: &[&str] = &["LOP3", "SHF", "PRMT", "IMAD"];
+    const SHARED: &[&str] = &["LDS", "LDSM", "STS", "SHFL"];
+    for kernel in KERNELS.iter().filter(|kernel| kernel.file == "gemm_w4a8" && kernel.symbol.ends_with("_m16")) {
+        let body = kernel_text::main_loop(&text, kernel.symbol);
+        let count = |names: &[&str]| body.iter().filter(|i| names.contains(&i.split('.').next().unwrap())).count();
+        // An instruction of 16 x 8 x 32 takes 16 weights from each lane, twice for 16 rows of x.
+        let weights = 8 * count(&["IMMA"]);
+        assert!(weights >= 64, "{}: no main loop found", kernel.symbol);
+        for (what, count, budget) in [
+            ("instructions", body.len(), 4.1),
+            ("widening instructions", count(WIDENING), 0.875),
+            ("integer instructions", count(INTEGER), 2.0),
+            ("shared-memory and shuffle instructions", count(SHARED), 1.0),
+        ] {
+            let found = count as f64 / weights as f64;
+            println!("{}: {found:.2} {what} a weight, budget {budget}", kernel.symbol);
+            assert!(found <= budget, "{}: {found:.2} {what} a weight, the budget is {budget}", kernel.symbol);
+        }
+    }
+}
+
+/// The budget of 4-bit weights on wgmma, per tile of 16 x 64 weights of a warp. Two consumer warps share a scheduler, which
+/// issues an instruction a clock; a tile of each is 8192 weights of a multiprocessor. Device memory brings those in 280 clocks
+/// (29.2 a clock, as above), and tensor cores take 4 n of them (m64nNk16 in n / 2 clocks, 2048 multiply-adds a clock).
+#[test]
+fn the_main_loop_of_gemm_w4_sm90_keeps_its_budget() {
+    let Some(text) = built::CUBINS.iter().find(|c| c.0 == "gemm_w4_sm90").and_then(|c| disassembly(c.2)) else {
+        assert!(!built::REQUIRED, "LOWBIT_KERNELS=require, but there is no gemm_w4_sm90, or no nvdisasm");
+        println!("skipped: no gemm_w4_sm90, or no nvdisasm");
+        return;
+    };
+    for kernel in KERNELS.iter().filter(|kernel| kernel.file == "gemm_w4_sm90") {
+        let body = kernel_text::main_loop(&text, kernel.symbol);
+        let count = |name: &str| body.iter().filter(|i| i.split('.').next() == Some(name)).count();
+        // A tile is four instructions of k16.
+        assert_eq!(count("HGMMA"), 4, "{}: no main loop found", kernel.symbol);
+        let width = kernel.symbol.split("_m").nth(1).and_then(|rest| rest.split('_').next()).unwrap();
+        let clocks = (2 * width.parse::<usize>().unwrap()).max(140);
+        // Two groups a tile at n = 64: twice the scales, and an fma for each two multiply-adds of a tensor core's thread. It
+        // costs a fifth of the memory's rate, and of the tensor cores'.
+        let is_over = kernel.symbol.ends_with("_m64_nested_g32") || kernel.symbol.ends_with("_m64_zeros_g32");
+        let budget = if is_over { 175 } else { clocks };
+        println!("{}: {} instructions a tile, budget {budget}", kernel.symbol, body.len());
+        assert!(body.len() <= budget, "{}: {} instructions a tile, budget {budget}", kernel.symbol, body.len());
+        // A pair of weights is one lookup; codes, scales and zero points are the rest.
+        assert!(count("LDS") <= 16 + 10, "{}: {} loads from shared memory", kernel.symbol, count("LDS"));
+    }
+}
+
 #[test]
 fn the_main_loop_is_the_one_with_the_matrix_instructions() {
     let text = ".text.k:\n.L_x_0:\n /*00*/ MOV R1, R2 ;\n.L_x_1:\n /*10*/ HMMA.16816 R1 ;\n /*20*/ @P0 BRA `(.L_x_1) ;\n \

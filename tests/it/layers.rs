@@ -11,6 +11,7 @@ use lowbit::Fp4;
 use lowbit::Granularity;
 use lowbit::GroupSize;
 use lowbit::Int4;
+use lowbit::Int4ChannelGroup;
 use lowbit::Int8;
 use lowbit::Linear4bit;
 use lowbit::Linear8bit;
@@ -194,6 +195,7 @@ fn four_bit_recipes() -> Vec<Recipe> {
         Int4::default().granularity(Granularity::PerRow).symmetry(Symmetry::Asymmetric).into(),
         Int4::default().granularity(Granularity::PerTensor).into(),
         Int4::default().granularity(g(24)).into(),
+        Int4ChannelGroup.into(),
     ]
 }
 

@@ -25,6 +25,8 @@ const S8_F16: &[&str] = &["m16n8k32.row.col.s32.s8.s8.s32", F16[0]];
 const S8_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.s8.s32", BF16[0]];
 const AFFINE_F16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", F16[0]];
 const AFFINE_BF16: &[&str] = &["m16n8k32.row.col.s32.s8.u8.s32", BF16[0]];
+/// Codes of int4_channel_group, widened to bytes, times those of x.
+const U8_S8: &[&str] = &["m16n8k32.row.col.s32.u8.s8.s32"];
 
 /// The same by wgmma, of any number of tokens.
 const WGMMA_S8_F16: &[&str] = &["k32.s32.s8.s8", F16[0]];
@@ -52,6 +54,16 @@ pub const PROMISES: &[Promise] = &[
     hopper("gemm_int8_sm90_bf16", "IGMMA", WGMMA_S8_BF16),
     promise("gemm_w4_f16", "HMMA.16816", F16),
     promise("gemm_w4_bf16", "HMMA.16816", BF16),
+    promise("gemm_w4a8_f16", "IMMA.16832", U8_S8),
+    promise("gemm_w4a8_bf16", "IMMA.16832", U8_S8),
+    hopper("gemm_w4_sm90_f16_m16", "HGMMA.64x16x16", &["m64n16k16.f32.f16.f16"]),
+    hopper("gemm_w4_sm90_f16_m32", "HGMMA.64x32x16", &["m64n32k16.f32.f16.f16"]),
+    hopper("gemm_w4_sm90_f16_m64", "HGMMA.64x64x16", &["m64n64k16.f32.f16.f16"]),
+    hopper("gemm_w4_sm90_f16_m128", "HGMMA.64x128x16", &["m64n128k16.f32.f16.f16"]),
+    hopper("gemm_w4_sm90_bf16_m16", "HGMMA.64x16x16", &["m64n16k16.f32.bf16.bf16"]),
+    hopper("gemm_w4_sm90_bf16_m32", "HGMMA.64x32x16", &["m64n32k16.f32.bf16.bf16"]),
+    hopper("gemm_w4_sm90_bf16_m64", "HGMMA.64x64x16", &["m64n64k16.f32.bf16.bf16"]),
+    hopper("gemm_w4_sm90_bf16_m128", "HGMMA.64x128x16", &["m64n128k16.f32.bf16.bf16"]),
     promise("gemv_w4_f16", "HMMA.16816", F16),
     promise("gemv_w4_bf16", "HMMA.16816", BF16),
 ];

@@ -52,7 +52,7 @@ pub fn matrix(format: Format, shape: MatShape, random: &mut Random) -> QuantMatr
         Scales::F32(floats(count))
     };
     let zero_points = format.has_zero_points().then(|| (0..count).map(|_| random.below(16) as u8).collect());
-    let parts = Parts { codes, scales, zero_points, map: None };
+    let parts = Parts { codes, scales, zero_points, map: None, steps: None };
     QuantMatrix::from_parts(format, shape, Dtype::F16, parts).unwrap()
 }
 

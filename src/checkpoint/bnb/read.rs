@@ -132,7 +132,7 @@ pub(in super::super) fn load_4bit(store: &Store, module: &str, entry: &QuantEntr
     } else {
         Scales::F32(store.read_f32(absmax)?)
     };
-    Ok(Parts { codes, scales, zero_points: None, map: None })
+    Ok(Parts { codes, scales, zero_points: None, map: None, steps: None })
 }
 
 /// The stored codebook must be the one that the format's name means, bit for bit (the sign of zero aside).

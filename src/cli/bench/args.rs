@@ -168,6 +168,8 @@ fn default_activations(format: Format) -> Activations {
         Format::Int8 { granularity: Granularity::PerRow | Granularity::PerTensor } => {
             Activations::Int8 { threshold: LLM_INT8_THRESHOLD }
         }
+        // What it is for: W4A8.
+        Format::Int4ChannelGroup => Activations::Int8 { threshold: 0.0 },
         _ => Activations::Float,
     }
 }

@@ -7,6 +7,7 @@ use crate::cpu::kernels::source::MAX_LANES;
 use crate::cpu::simd::Simd;
 use crate::formats::Format;
 use crate::formats::QuantMatrix;
+use crate::formats::int4_channel_group;
 use crate::formats::int8;
 use crate::formats::tables;
 
@@ -28,6 +29,7 @@ pub fn decode<S: Simd>(simd: S, matrix: &QuantMatrix, first: usize, out: &mut [f
         Format::Dynamic8 { .. } => all_runs(simd, Map(matrix.map()), matrix, first, out),
         Format::Int8 { .. } => all_runs(simd, SignedBytes, matrix, first, out),
         Format::AffineInt8 { .. } => all_runs(simd, AffineBytes, matrix, first, out),
+        Format::Int4ChannelGroup => channel_groups(simd, matrix, first, out),
     }
 }
 
@@ -120,6 +122,48 @@ impl<S: Simd> Decoder<S> for AffineBytes {
     fn values(self, simd: S, codes: &[u8], scale: S::F, zero_point: S::F) -> S::F {
         let code = simd.to_float(simd.load_bytes(codes));
         simd.mul(simd.sub(code, zero_point), scale)
+    }
+}
+
+/// `(code * multiplier + start) * scale`, the first two exact integers.
+#[derive(Clone, Copy)]
+struct SteppedNibbles<S: Simd> {
+    integers: Codebook<S>,
+    multiplier: S::F,
+    start: S::F,
+}
+
+impl<S: Simd> Decoder<S> for SteppedNibbles<S> {
+    const CODES_PER_BYTE: usize = 2;
+    #[inline(always)]
+    fn values(self, simd: S, codes: &[u8], scale: S::F, _: S::F) -> S::F {
+        let code = simd.lookup16(self.integers.0, simd.load_nibbles(codes));
+        simd.mul(simd.mul_add(code, self.multiplier, self.start), scale)
+    }
+}
+
+/// Decodes [`Format::Int4ChannelGroup`]: one run for each group.
+#[inline(always)]
+fn channel_groups<S: Simd>(simd: S, matrix: &QuantMatrix, first: usize, out: &mut [f32]) {
+    let (k, groups) = (matrix.shape().k(), int4_channel_group::groups_per_row(matrix.shape()));
+    let steps = matrix.steps().expect("from_parts: it has steps");
+    let integers = Codebook::new(simd, &std::array::from_fn(|code| code as f32));
+    let mut rest = out;
+    for row in Runs::new(matrix.format(), matrix.shape(), first, rest.len()) {
+        let (mut start, end) = (row.start, row.start + row.len);
+        while start < end {
+            let col = start - row.scale * k;
+            let group = row.scale * groups + col / int4_channel_group::GROUP;
+            let len = (int4_channel_group::GROUP - col % int4_channel_group::GROUP).min(end - start);
+            let decoder = SteppedNibbles {
+                integers,
+                multiplier: simd.splat(f32::from(steps.multipliers[group])),
+                start: simd.splat(steps.int8(group, 0) as f32),
+            };
+            let (out, after) = rest.split_at_mut(len);
+            one_run(simd, decoder, matrix, Run { scale: row.scale, start, len }, out);
+            (rest, start) = (after, start + len);
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::cpu::kernels::layout::Segment;
 use crate::cpu::simd::Simd;
 use crate::formats::Format;
 use crate::formats::QuantMatrix;
+use crate::formats::int4_channel_group;
+use crate::formats::int4_channel_group::GROUP;
 use crate::formats::nibbles;
 
 /// One scale per row of W: sums of a whole row stay integers.
@@ -63,7 +65,7 @@ pub struct Codes<'a>(pub &'a QuantMatrix);
 /// The zero point of scale `index`, of codes as unsigned bytes.
 pub fn zero_point(matrix: &QuantMatrix, index: usize) -> i32 {
     match matrix.format() {
-        Format::Int8 { .. } => 128,
+        Format::Int8 { .. } | Format::Int4ChannelGroup => 128,
         _ => i32::from(matrix.zero_point(index)),
     }
 }
@@ -76,6 +78,10 @@ impl Weights for Codes<'_> {
         for segment in segments {
             let first = row * matrix.shape().k() + segment.first;
             let out = &mut out[segment.word - start..][..segment.words];
+            if matrix.format() == Format::Int4ChannelGroup {
+                stepped_bytes(matrix, row, segment, bytemuck::cast_slice_mut(out));
+                continue;
+            }
             if matrix.format().code_bits() == 4 {
                 split_nibbles(matrix.codes(), first, segment.len, out);
                 continue;
@@ -95,6 +101,36 @@ impl Weights for Codes<'_> {
         let groups = matrix.format().granularity().map_or(1, |g| g.groups_per_row(matrix.shape()));
         let index = row * groups + group;
         (matrix.scales().get(index), zero_point(matrix, index) - S::DOT4_BIAS)
+    }
+}
+
+/// The bytes of a segment of a row of [`Format::Int4ChannelGroup`], one each.
+#[inline(always)]
+fn stepped_bytes(matrix: &QuantMatrix, row: usize, segment: &Segment, out: &mut [u8]) {
+    let (k, codes) = (matrix.shape().k(), matrix.codes());
+    let steps = matrix.steps().expect("from_parts: it has steps");
+    let groups = int4_channel_group::groups_per_row(matrix.shape());
+    let (mut col, end) = (segment.first, segment.first + segment.len);
+    let mut rest = out;
+    while col < end {
+        let group = row * groups + col / GROUP;
+        let len = (GROUP - col % GROUP).min(end - col);
+        let (multiplier, offset) = (steps.multipliers[group], steps.offsets[group]);
+        // No byte overflows: from_parts has checked every group.
+        let byte = |code: u8| code.wrapping_mul(multiplier).wrapping_add(offset);
+        let (out, after) = rest.split_at_mut(len);
+        let first = row * k + col;
+        if first.is_multiple_of(2) {
+            for (pair, &packed) in out.chunks_mut(2).zip(&codes[first / 2..]) {
+                pair[0] = byte(packed >> 4);
+                if let Some(low) = pair.get_mut(1) {
+                    *low = byte(packed & 15);
+                }
+            }
+        } else {
+            out.iter_mut().enumerate().for_each(|(i, out)| *out = byte(nibbles::get(codes, first + i)));
+        }
+        (rest, col) = (after, col + len);
     }
 }
 

@@ -85,7 +85,11 @@ impl Rule {
         match format {
             Format::Int4 { symmetry, .. } => affine(symmetry, 15),
             Format::AffineInt8 { symmetry, .. } => affine(symmetry, 255),
-            Format::Int8 { .. } | Format::Nf4 { .. } | Format::Fp4 { .. } | Format::Dynamic8 { .. } => Self::Absmax,
+            Format::Int8 { .. }
+            | Format::Nf4 { .. }
+            | Format::Fp4 { .. }
+            | Format::Dynamic8 { .. }
+            | Format::Int4ChannelGroup => Self::Absmax,
         }
     }
 

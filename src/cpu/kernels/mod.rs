@@ -2,6 +2,7 @@
 
 mod blockwise8;
 pub mod ceiling;
+mod channel_group;
 mod code_writer;
 mod codebook4;
 pub mod decode;

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::cpu::Isa;
 use crate::cpu::kernels::blockwise8;
+use crate::cpu::kernels::channel_group;
 use crate::cpu::kernels::codebook4;
 use crate::cpu::kernels::codebook4::Book;
 use crate::cpu::kernels::grouped;
@@ -52,6 +53,9 @@ pub fn quantize(isa: Isa, values: Values<'_>, shape: MatShape, recipe: Recipe) -
 
 fn parts<E: Source>(isa: Isa, values: &[E], shape: MatShape, recipe: Recipe) -> Result<Parts> {
     let format = recipe.format;
+    if recipe == Format::Int4ChannelGroup.into() {
+        return channel_group::quantize(isa, values, shape).ok_or_else(|| first_non_finite(values));
+    }
     let kernel = Kernel::new(isa, recipe, shape)?;
     let num_scales = format.num_scales(shape);
     let mut arrays = Arrays {
@@ -86,7 +90,7 @@ fn parts<E: Source>(isa: Isa, values: &[E], shape: MatShape, recipe: Recipe) -> 
         }
         _ => Scales::F32(arrays.scales),
     };
-    Ok(Parts { codes: arrays.codes, scales, zero_points, map: None })
+    Ok(Parts { codes: arrays.codes, scales, zero_points, map: None, steps: None })
 }
 
 /// Double quantization of searched scales. One that is positive stays so when decoded, at the cost of some precision: a zero
@@ -166,14 +170,13 @@ impl Kernel {
             (Format::Int4 { .. }, _) | (Format::Int8 { .. } | Format::AffineInt8 { .. }, ScaleRule::Absmax) => {
                 Ok(Self::Grouped { format, k: shape.k(), from: ParamsFrom { scale_rule, given: None } })
             }
-            (Format::Dynamic8 { .. } | Format::Int8 { .. } | Format::AffineInt8 { .. }, ScaleRule::Search) => {
-                Err(Error::Unsupported {
-                    op: "searching scales",
-                    subject: format.to_string(),
-                    device: isa.name().into(),
-                    rule: "NF4, FP4 and INT4 have it; 8-bit formats take the absmax or range as it is".into(),
-                })
-            }
+            (Format::Dynamic8 { .. } | Format::Int8 { .. } | Format::AffineInt8 { .. }, ScaleRule::Search)
+            | (Format::Int4ChannelGroup, _) => Err(Error::Unsupported {
+                op: "searching scales",
+                subject: format.to_string(),
+                device: isa.name().into(),
+                rule: "NF4, FP4 and INT4 have it; other formats take the absmax or range as it is".into(),
+            }),
         }
     }
 }
@@ -333,7 +336,8 @@ mod tests {
         let shape = MatShape::new(2, 3).unwrap();
         let short = quantize(Isa::best(), Values::F32(&[0.0; 5]), shape, crate::Nf4::default().into());
         assert!(matches!(short, Err(Error::Length { expected: 6, found: 5, .. })));
-        for format in testing::formats().into_iter().filter(|format| format.code_bits() == 8) {
+        let without_search = |format: &Format| format.code_bits() == 8 || *format == Format::Int4ChannelGroup;
+        for format in testing::formats().into_iter().filter(without_search) {
             let recipe = Recipe { format, scale_rule: ScaleRule::Search };
             let found = quantize(Isa::best(), Values::F32(&[0.0; 6]), shape, recipe);
             assert!(matches!(found, Err(Error::Unsupported { .. })), "{format}");

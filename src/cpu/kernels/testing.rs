@@ -2,6 +2,7 @@
 
 use crate::formats::AbsmaxKind;
 use crate::formats::Format;
+use crate::formats::GroupSteps;
 use crate::formats::NestedAbsmax;
 use crate::formats::Parts;
 use crate::formats::QuantMatrix;
@@ -66,6 +67,7 @@ pub fn formats() -> Vec<Format> {
             formats.push(Format::AffineInt8 { granularity, symmetry });
         }
     }
+    formats.push(Format::Int4ChannelGroup);
     formats
 }
 
@@ -99,8 +101,19 @@ pub fn arbitrary_matrix(format: Format, shape: MatShape) -> QuantMatrix {
     let most = if format.code_bits() == 4 { 16 } else { 256 };
     let zero_points = format.has_zero_points().then(|| (0..num_scales).map(|_| (random.next() % most) as u8).collect());
     let codes = random.bytes(format.num_code_bytes(shape));
-    let parts = Parts { codes, scales, zero_points, map: None };
+    let steps = (format == Format::Int4ChannelGroup).then(|| arbitrary_steps(shape, &mut random));
+    let parts = Parts { codes, scales, zero_points, map: None, steps };
     QuantMatrix::from_parts(format, shape, Dtype::F32, parts).unwrap()
+}
+
+/// Any multiplier that fits a byte, and any offset that fits with it.
+fn arbitrary_steps(shape: MatShape, random: &mut Random) -> GroupSteps {
+    let mut steps = GroupSteps::zeros(shape);
+    for (multiplier, offset) in steps.multipliers.iter_mut().zip(&mut steps.offsets) {
+        *multiplier = (random.next() % 18) as u8;
+        *offset = (random.next() % (256 - 15 * u64::from(*multiplier))) as u8;
+    }
+    steps
 }
 
 /// Compares bits, so that zeros have signs; says where the first difference is.
@@ -160,5 +173,6 @@ fn boundaries(format: Format) -> Vec<f32> {
         Format::Dynamic8 { .. } => midpoints(tables::DYNAMIC_MAP.to_vec()),
         Format::Int4 { .. } => steps(7),
         Format::Int8 { .. } | Format::AffineInt8 { .. } => steps(127),
+        Format::Int4ChannelGroup => steps(120),
     }
 }

@@ -2,12 +2,15 @@
 
 pub mod dequant_int8;
 pub mod dequant_w4;
+pub mod dequant_w4a8;
 mod divisor;
 pub mod gemm_dense;
 pub mod gemm_int4;
 pub mod gemm_int8;
 pub mod gemm_int8_sm90;
 pub mod gemm_w4;
+pub mod gemm_w4_sm90;
+pub mod gemm_w4a8;
 pub mod gemv_w4;
 mod nonfinite;
 pub mod quantize_int4;
@@ -16,6 +19,7 @@ pub mod quantize_w4;
 pub mod s4;
 pub mod tiles;
 pub mod w4;
+pub mod w4a8;
 pub mod w8;
 
 use crate::cuda::driver::DevicePtr;

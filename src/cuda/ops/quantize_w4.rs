@@ -84,7 +84,7 @@ pub fn quantize_w4(
     };
     let mut codes = codes.to_vec()?;
     codes.truncate(format.num_code_bytes(shape));
-    QuantMatrix::from_parts(format, shape, dtype, Parts { codes, scales, zero_points: None, map: None })
+    QuantMatrix::from_parts(format, shape, dtype, Parts { codes, scales, zero_points: None, map: None, steps: None })
 }
 
 /// Blocks of threads: a tile each, or as many as eight on a multiprocessor, which then go on with further tiles.
