@@ -11,10 +11,10 @@ use crate::cuda::ops::gemm_int8::GemmInt8;
 use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::gemm_w4;
 use crate::cuda::ops::gemm_w4::GemmW4;
-use crate::cuda::ops::gemm_w4a8;
-use crate::cuda::ops::gemm_w4a8::GemmW4A8;
 use crate::cuda::ops::gemm_w4_sm90;
 use crate::cuda::ops::gemm_w4_sm90::GemmW4Sm90;
+use crate::cuda::ops::gemm_w4a8;
+use crate::cuda::ops::gemm_w4a8::GemmW4A8;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int4;
@@ -180,7 +180,8 @@ impl Product<'_> {
 
     fn gemm_w4a8(&self, w: &W4A8, max_code: u8) -> Result<()> {
         let ProductSize { m, n, k } = self.size();
-        let size = QuantizedSize { m, k, n, dtype: self.dtype, has_outliers: false };
+        let order = CodeOrder::Rows;
+        let size = QuantizedSize { m, k, n, dtype: self.dtype, has_outliers: false, order };
         let scratch_bytes = gemm_w4a8::scratch_bytes(self.device.limits(), self.size())?;
         let lease = self.lease_rounded(size, [scratch_bytes])?;
         let rounded = self.round(&lease, size, Rounding { max_code, threshold: 0.0 }, None)?;

@@ -184,7 +184,11 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
     let (m, n, k) = MATRIX_CASE;
     let of_int8 = ["gemm_int8_bf16", "gemm_int8_bf16", "gemm_int8_sm90_bf16", "gemm_int8_sm90_bf16"];
     let first = cases[4..].iter().zip(["gemm_dense_bf16"].into_iter().chain(of_int8));
-    for (case, prefix) in first.chain([(&cases[12], "gemm_w4_sm90_bf16_m128"), (&cases[13], "gemm_w4_bf16"), (&cases[14], "gemm_w4a8_bf16")]) {
+    for (case, prefix) in first.chain([
+        (&cases[12], "gemm_w4_sm90_bf16_m128"),
+        (&cases[13], "gemm_w4_bf16"),
+        (&cases[14], "gemm_w4a8_bf16"),
+    ]) {
         let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
         let macs: u64 =
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();

@@ -21,6 +21,7 @@ use lowbit::cuda::ops::quantize_int8::Outliers;
 use lowbit::cuda::ops::quantize_int8::QuantizedRows;
 use lowbit::cuda::ops::tiles::ProductSize;
 use lowbit::cuda::ops::w4a8::W4A8;
+use lowbit::cuda::ops::w8::CodeOrder;
 use lowbit::formats::Format;
 use lowbit::formats::GroupSteps;
 use lowbit::formats::Parts;
@@ -69,7 +70,13 @@ impl Case {
             upload(bytemuck::cast_slice(&self.absmax)),
             upload(bytemuck::cast_slice(&sums)),
         ];
-        let x = QuantizedRows { codes: codes.region(), absmax: absmax.region(), sums: sums.region(), outliers: None };
+        let x = QuantizedRows {
+            codes: codes.region(),
+            absmax: absmax.region(),
+            sums: sums.region(),
+            outliers: None,
+            order: CodeOrder::Rows,
+        };
         self.multiply(cuda, &x).unwrap_or_else(|e| panic!("{:?} {}: {e}", self.size(), self.dtype))
     }
 
@@ -226,13 +233,15 @@ fn what_the_kernel_does_not_have_is_refused_before_the_launch() {
     let cuda = cuda_device(&device);
     let buffer = DeviceBuffer::zeros(cuda, 1 << 19).unwrap();
     let all = buffer.region();
-    let x = QuantizedRows { codes: all, absmax: all, sums: all, outliers: None };
+    let x = QuantizedRows { codes: all, absmax: all, sums: all, outliers: None, order: CodeOrder::Rows };
     let refused = |case: Case, x: &QuantizedRows<'_>| case.multiply(cuda, x).unwrap_err().to_string();
     let error = refused(Case::new((2, 2, 64), Dtype::F32, 1), &x);
     assert!(error.contains("f16 and bf16"), "{error}");
     let outliers = Outliers { flags: all, columns: all, count: all, x: all, w: all };
     let error = refused(Case::new((2, 2, 64), Dtype::F16, 1), &QuantizedRows { outliers: Some(outliers), ..x });
     assert!(error.contains("no outlier columns"), "{error}");
+    let error = refused(Case::new((2, 2, 64), Dtype::F16, 1), &QuantizedRows { order: CodeOrder::Tiles, ..x });
+    assert!(error.contains("codes of x in Rows, not in Tiles"), "{error}");
     let error = refused(Case::new((1, 1, 132_105), Dtype::F16, 1), &x);
     assert!(error.contains("K = 132105 is above 132104"), "{error}");
     let short = DeviceBuffer::zeros(cuda, 127).unwrap();

@@ -140,6 +140,8 @@ pub fn against_reference(bench: &Bench) {
             Case::new(nf4(64, F32), (3, 48, 6400), dtype, 100).check(&device);
             Case::new(int4(group(32), Asymmetric), (16, 20, 6400), dtype, 101).check(&device);
             Case::new(nf4(64, Nested), (2, 32 * 140 + 16, 64), dtype, 102).check(&device);
+            // Of the last tile's two groups one exists, and all blocks of absmax values are full.
+            Case::new(nf4(32, Nested), (1, 256, 96), dtype, 105).check(&device);
         }
     }
     for capability in [80, 89, 120] {

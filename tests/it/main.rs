@@ -22,6 +22,7 @@ mod counts;
 mod cuda_dequant_int8;
 #[cfg(feature = "cuda")]
 mod cuda_dequant_w4;
+#[cfg(feature = "cuda")]
 mod cuda_dequant_w4a8;
 #[cfg(feature = "cuda")]
 mod cuda_device;
@@ -33,12 +34,14 @@ mod cuda_gemm_dense;
 mod cuda_gemm_int4;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_int8;
+#[cfg(feature = "cuda")]
 mod cuda_gemm_int8_sm90;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_w4;
-mod cuda_gemm_w4a8;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_w4_sm90;
+#[cfg(feature = "cuda")]
+mod cuda_gemm_w4a8;
 #[cfg(feature = "cuda")]
 mod cuda_gemv_w4;
 #[cfg(feature = "cuda")]

@@ -14,6 +14,7 @@ use crate::cuda::ops::tiles;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::tiles::RowAccess;
 use crate::cuda::ops::w4a8::W4A8;
+use crate::cuda::ops::w8::CodeOrder;
 use crate::error::Error;
 use crate::error::Result;
 use crate::formats::int4_channel_group::ZERO_POINT;
@@ -240,6 +241,13 @@ impl GemmW4A8<'_> {
         let k = self.w.shape().k();
         if k > most {
             return Err(refuse(format!("K = {k} is above {most}, where sums in 32 bits may overflow")));
+        }
+        if self.x.order != CodeOrder::Rows {
+            return Err(refuse(format!(
+                "the kernel takes codes of x in {:?}, not in {:?}",
+                CodeOrder::Rows,
+                self.x.order
+            )));
         }
         if self.x.outliers.is_some() {
             return Err(refuse("the kernel has no outlier columns; dequantize, then multiply".into()));
