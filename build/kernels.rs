@@ -24,7 +24,7 @@ use crate::target;
 /// From CUDA C++ to PTX.
 const FRONT_FLAGS: &[&str] = &["--ptx", "-O3", "-std=c++17", "-lineinfo"];
 /// From PTX to machine code, with a report of registers, stack and spills.
-const BACK_FLAGS: &[&str] = &["-cubin", "-O3", "-lineinfo", "-Xptxas", "-v,-warn-spills,-warn-lmem-usage"];
+const BACK_FLAGS: &[&str] = &["-cubin", "-O3", "-Xptxas", "-v,-warn-spills,-warn-lmem-usage"];
 
 /// Where things are in this build.
 struct Folders {
@@ -187,11 +187,25 @@ fn compile_into(toolkit: &Toolkit, folders: &Folders, source: &Source, arch: &st
         [&folders.manifest, &folders.out, &toolkit.bin().join("..")].into_iter().fold(text, |t, from| shorter(t, from));
     generated::write(Path::new(&ptx), &text)?;
     // nvcc knows the kind of its input by the extension.
-    let input = path(into.join("input.ptx"));
-    fs::rename(&ptx, &input).map_err(|e| failed(e.to_string()))?;
-    let back = toolkit.run(&[BACK_FLAGS, &[&real_arch, "-o", &cubin, &input]].concat()).map_err(failed)?;
-    fs::rename(&input, &ptx).map_err(|e| failed(e.to_string()))?;
+    let input = into.join("input.ptx");
+    generated::write(&input, &without_lines(&text))?;
+    let back =
+        toolkit.run(&[BACK_FLAGS, &[&real_arch, "-o", &cubin, &path(input.clone())]].concat()).map_err(failed)?;
+    fs::remove_file(&input).map_err(|e| failed(e.to_string()))?;
     generated::write(&into.join("log"), &(front.stdout + &front.stderr + &back.stdout + &back.stderr))
+}
+
+/// PTX without line information, which the simulator reports and which is two thirds of a fatbin.
+fn without_lines(ptx: &str) -> String {
+    let mut in_section = false;
+    let is_code = |line: &&str| {
+        let line = line.trim_start();
+        let begins = line.starts_with(".section");
+        let skipped = in_section || begins || line.starts_with(".loc") || line.starts_with(".file");
+        in_section = (in_section || begins) && !line.starts_with('}');
+        !skipped
+    };
+    ptx.split_inclusive('\n').filter(is_code).collect()
 }
 
 /// One file with the machine code for each architecture and the PTX of the lowest.
@@ -202,7 +216,10 @@ fn fatbin(toolkit: &Toolkit, folders: &Folders, source: &Source, parts: &[&Compi
     let mut arguments = vec![format!("--create={}", path.display()), "-64".to_string(), "--compress-all".to_string()];
     // A quarter less than by default; before 13.0 not every fatbinary has it.
     arguments.extend((toolkit.version >= (13, 0)).then(|| "--compress-mode=size".to_string()));
-    arguments.push(format!("--image3=kind=ptx,sm={},file={}", lowest.arch, lowest.ptx.display()));
+    let ptx = folders.out.join(format!("{}.ptx", source.stem));
+    let text = fs::read_to_string(&lowest.ptx).map_err(|e| format!("{}: {e}", lowest.ptx.display()))?;
+    generated::write(&ptx, &without_lines(&text))?;
+    arguments.push(format!("--image3=kind=ptx,sm={},file={}", lowest.arch, ptx.display()));
     arguments.extend(parts.iter().map(|p| format!("--image3=kind=elf,sm={},file={}", p.arch, p.cubin.display())));
     toolkit.fatbinary(&arguments)?;
     Ok(Fatbin {

@@ -174,7 +174,7 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
     let cases = cases();
     let gemv = &cases[0];
     let counts = gemv.counts("gemv_w4");
-    let wgmma = &cases[10];
+    let wgmma = &cases[12];
     for (name, counts) in [(&gemv.name, counts), (&wgmma.name, wgmma.counts("gemm_w4_sm90"))] {
         let (is, best) = (counts.shared_loads.wavefronts, counts.shared_loads.ideal_wavefronts);
         assert!(is as f64 <= 1.01 * best as f64, "{name}: {is} wavefronts, {best} without bank conflicts");
@@ -194,7 +194,7 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();
         assert_eq!(macs, (m * n * k) as u64, "{}: multiply-accumulates by {promised}", case.name);
     }
-    for w4a8 in &cases[10..12] {
+    for w4a8 in &cases[14..16] {
         let shared = &w4a8.counts("gemm_w4a8_bf16").shared_loads;
         assert_eq!(shared.wavefronts, shared.ideal_wavefronts, "{}: bank conflicts", w4a8.name);
     }
