@@ -139,7 +139,7 @@ impl Plan {
     }
 }
 
-/// Cuts a product so that by [`cost`] it takes least.
+/// Cuts a product so that by `cost` it takes least.
 ///
 /// # Errors
 /// [`Error::TooLarge`] when M or N is not below 2^31, a row has more than 2^31 bytes, or there are 2^31 units.
