@@ -10,13 +10,10 @@ use crate::cuda::ops::gemm_int8;
 use crate::cuda::ops::gemm_int8::GemmInt8;
 use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::gemm_w4;
-use crate::cuda::ops::gemm_w4::GemmW4;
 use crate::cuda::ops::gemm_w4_sm90;
-use crate::cuda::ops::gemm_w4_sm90::GemmW4Sm90;
 use crate::cuda::ops::gemm_w4a8;
 use crate::cuda::ops::gemm_w4a8::GemmW4A8;
 use crate::cuda::ops::gemv_w4;
-use crate::cuda::ops::gemv_w4::GemvW4;
 use crate::cuda::ops::quantize_int4;
 use crate::cuda::ops::quantize_int4::PackedRows;
 use crate::cuda::ops::quantize_int8;
@@ -28,6 +25,7 @@ use crate::cuda::ops::quantize_int8::Rows;
 use crate::cuda::ops::s4::S4;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w4::W4;
+use crate::cuda::ops::w4_product::W4Product;
 use crate::cuda::ops::w4a8::W4A8;
 use crate::cuda::ops::w8::CodeOrder;
 use crate::cuda::ops::w8::W8;
@@ -124,8 +122,7 @@ impl Product<'_> {
     fn gemv(&self) -> Result<()> {
         let Weights::W4(w) = self.weights else { unreachable!("gemv_rule: 4-bit weights") };
         let lease = self.device.lease(&[gemv_w4::scratch_bytes(self.device.limits(), w, self.m)])?;
-        let (x, bias, y, m, dtype) = (self.x, self.bias, self.y, self.m, self.dtype);
-        GemvW4 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
+        gemv_w4::enqueue(&self.w4_product(w), self.device, lease.region(0))
     }
 
     /// Why there is no kernel that decodes within the product; `None` when there is one.
@@ -168,14 +165,17 @@ impl Product<'_> {
     }
 
     fn gemm_w4(&self, w: &W4) -> Result<()> {
-        let limits = self.device.limits();
-        let (x, bias, y, m, dtype) = (self.x, self.bias, self.y, self.m, self.dtype);
+        let (limits, product) = (self.device.limits(), self.w4_product(w));
         if self.wgmma_rule(w).is_none() {
-            let lease = self.device.lease(&[gemm_w4_sm90::scratch_bytes(limits, w, m)?])?;
-            return GemmW4Sm90 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0));
+            let lease = self.device.lease(&[gemm_w4_sm90::scratch_bytes(limits, w, self.m)?])?;
+            return gemm_w4_sm90::enqueue(&product, self.device, lease.region(0));
         }
-        let lease = self.device.lease(&[gemm_w4::scratch_bytes(limits, w, m)])?;
-        GemmW4 { w, x, bias, y, m, dtype }.enqueue(self.device, lease.region(0))
+        let lease = self.device.lease(&[gemm_w4::scratch_bytes(limits, w, self.m)])?;
+        gemm_w4::enqueue(&product, self.device, lease.region(0))
+    }
+
+    fn w4_product<'w>(&'w self, w: &'w W4) -> W4Product<'w> {
+        W4Product { w, x: self.x, bias: self.bias, y: self.y, m: self.m, dtype: self.dtype }
     }
 
     fn gemm_w4a8(&self, w: &W4A8, max_code: u8) -> Result<()> {

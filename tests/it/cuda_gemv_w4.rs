@@ -1,29 +1,28 @@
 //! `gemv_w4`: few rows of x by 4-bit weights, within the bound of its sums.
-#![allow(unsafe_code)]
 
-use lowbit::Device;
 use lowbit::Dtype;
 use lowbit::Error;
 use lowbit::MatShape;
 use lowbit::QuantMatrix;
 use lowbit::cuda::DeviceBuffer;
-use lowbit::cuda::Region;
 use lowbit::cuda::ops::gemv_w4;
-use lowbit::cuda::ops::gemv_w4::GemvW4;
 use lowbit::cuda::ops::w4::W4;
+use lowbit::cuda::ops::w4_product::W4Product;
 use lowbit::formats::AbsmaxKind::F32;
 use lowbit::formats::AbsmaxKind::Nested;
 use lowbit::formats::Format;
 use lowbit::formats::Symmetry::Asymmetric;
 use lowbit::formats::Symmetry::Symmetric;
-use lowbit::shape::Granularity;
 use lowbit::values::OwnedValues;
 
 use crate::cuda_kernels::Bench;
 use crate::cuda_kernels::cuda_device;
 use crate::support::Random;
+use crate::w4_cases::Case;
+use crate::w4_cases::Family;
+use crate::w4_cases::after;
 use crate::w4_cases::expected;
-use crate::w4_cases::fp4;
+use crate::w4_cases::formats;
 use crate::w4_cases::group;
 use crate::w4_cases::int4;
 use crate::w4_cases::matrix;
@@ -31,96 +30,10 @@ use crate::w4_cases::nf4;
 
 const HALVES: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
 
-struct Case {
-    matrix: QuantMatrix,
-    m: usize,
-    dtype: Dtype,
-    x: OwnedValues,
-    bias: Option<Vec<f32>>,
-    /// How many elements after the beginning of an allocation x begins.
-    shift: usize,
-}
+const FAMILY: Family = Family { scratch_bytes: gemv_w4::scratch_bytes, enqueue: gemv_w4::enqueue };
 
-impl Case {
-    fn new(format: Format, (m, n, k): (usize, usize, usize), dtype: Dtype, seed: u64) -> Self {
-        let mut random = Random::new(seed);
-        let matrix = matrix(format, MatShape::new(n, k).unwrap(), &mut random);
-        let mut values = |count: usize| -> Vec<f32> {
-            (0..count).map(|_| random.uniform() * [1.0, 1e-1, 1e-2, 10.0][random.below(4)]).collect()
-        };
-        let x = OwnedValues::from_f32(dtype, &values(m * k));
-        let bias = seed.is_multiple_of(2).then(|| values(n));
-        Self { matrix, m, dtype, x, bias, shift: 0 }
-    }
-
-    fn run(&self, device: &Device) -> Vec<f32> {
-        let cuda = cuda_device(device);
-        let (n, bytes) = (self.matrix.shape().n(), self.dtype.size_bytes());
-        let w = W4::upload(cuda, &self.matrix).unwrap();
-        let x = [&vec![0; self.shift * bytes], self.x.as_bytes()].concat();
-        let x = DeviceBuffer::upload(cuda, &x).unwrap();
-        let bias = self.bias.as_ref().map(|b| DeviceBuffer::upload(cuda, bytemuck::cast_slice(b)).unwrap());
-        let y = DeviceBuffer::new(cuda, self.m * n * bytes).unwrap();
-        let scratch = DeviceBuffer::new(cuda, gemv_w4::scratch_bytes(cuda.limits(), &w, self.m)).unwrap();
-        let product = GemvW4 {
-            w: &w,
-            x: after(&x, self.shift * bytes),
-            bias: bias.as_ref().map(DeviceBuffer::region),
-            y: y.region(),
-            m: self.m,
-            dtype: self.dtype,
-        };
-        product.enqueue(cuda, scratch.region()).unwrap_or_else(|e| panic!("{self}: {e}"));
-        let mut found = OwnedValues::zeros(self.dtype, self.m * n);
-        y.download(found.as_bytes_mut()).unwrap();
-        found.as_values().to_f32()
-    }
-
-    fn check(&self, device: &Device) {
-        let shape = self.matrix.shape();
-        let x = self.x.as_values().to_f32();
-        let found = self.run(device);
-        for (i, &found) in found.iter().enumerate() {
-            let (m, row) = (i / shape.n(), i % shape.n());
-            let bias = self.bias.as_ref().map_or(0.0, |b| b[row]);
-            let expected = expected(&self.matrix, self.dtype, &x[m * shape.k()..][..shape.k()], row, bias);
-            let error = (f64::from(found) - expected.value).abs();
-            let (value, bound) = (expected.value, expected.bound);
-            assert!(error <= bound, "{self} on {device:?}: y[{m}, {row}] is {found}, not {value}, bound {bound}");
-            let error = (f64::from(found) - expected.unrounded).abs();
-            let (value, bound) = (expected.unrounded, expected.unrounded_bound);
-            assert!(error <= bound, "{self} on {device:?}: y[{m}, {row}] is {found}, not {value}, bound {bound}");
-        }
-    }
-}
-
-impl std::fmt::Display for Case {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { matrix, m, dtype, shift, .. } = self;
-        write!(f, "{} {} by {m} rows of {dtype}, shift {shift}", matrix.format(), matrix.shape())
-    }
-}
-
-/// What lies `bytes` after the beginning of a buffer.
-fn after(buffer: &DeviceBuffer, bytes: usize) -> Region<'_> {
-    // SAFETY: within the buffer, which the region borrows.
-    unsafe { Region::new(buffer.ptr() + bytes as u64, buffer.bytes() - bytes) }
-}
-
-/// Every kind of scales, with groups of 32 and longer.
-fn formats() -> [Format; 10] {
-    [
-        nf4(64, F32),
-        nf4(32, F32),
-        fp4(128, Nested),
-        nf4(32, Nested),
-        int4(group(64), Asymmetric),
-        int4(group(32), Asymmetric),
-        int4(group(128), Symmetric),
-        int4(group(192), Asymmetric),
-        int4(Granularity::PerRow, Symmetric),
-        int4(Granularity::PerTensor, Asymmetric),
-    ]
+fn case(format: Format, size: (usize, usize, usize), dtype: Dtype, seed: u64) -> Case {
+    Case::new(FAMILY, format, size, dtype, seed)
 }
 
 /// Every kernel over shapes that hurt.
@@ -132,22 +45,22 @@ pub fn against_reference(bench: &Bench) {
                 seed += 1;
                 // Blocks of the flattened matrix must not run across rows; groups may end short.
                 let k = if format.flat_block().is_some() { 384 } else { [381, 1, 65, 520][seed as usize % 4] };
-                Case::new(format, (m, n, k), dtype, seed).check(&device);
+                case(format, (m, n, k), dtype, seed).check(&device);
             }
         }
         for dtype in HALVES {
             // K cut into parts; a block with many units, the last of one row tile.
-            Case::new(nf4(64, F32), (3, 48, 6400), dtype, 100).check(&device);
-            Case::new(int4(group(32), Asymmetric), (16, 20, 6400), dtype, 101).check(&device);
-            Case::new(nf4(64, Nested), (2, 32 * 140 + 16, 64), dtype, 102).check(&device);
+            case(nf4(64, F32), (3, 48, 6400), dtype, 100).check(&device);
+            case(int4(group(32), Asymmetric), (16, 20, 6400), dtype, 101).check(&device);
+            case(nf4(64, Nested), (2, 32 * 140 + 16, 64), dtype, 102).check(&device);
             // Of the last tile's two groups one exists, and all blocks of absmax values are full.
-            Case::new(nf4(32, Nested), (1, 256, 96), dtype, 105).check(&device);
+            case(nf4(32, Nested), (1, 256, 96), dtype, 105).check(&device);
         }
     }
     for capability in [80, 89, 120] {
         let device = bench.simulated(capability);
-        Case::new(nf4(64, F32), (1, 65, 1024), Dtype::F16, 103).check(&device);
-        Case::new(int4(group(128), Asymmetric), (16, 33, 3000), Dtype::Bf16, 104).check(&device);
+        case(nf4(64, F32), (1, 65, 1024), Dtype::F16, 103).check(&device);
+        case(int4(group(128), Asymmetric), (16, 33, 3000), Dtype::Bf16, 104).check(&device);
     }
 }
 
@@ -156,7 +69,7 @@ fn x_may_begin_at_any_element() {
     let device = crate::simulator::Simulator::new(80).device();
     for dtype in HALVES {
         for shift in [1, 4] {
-            let mut case = Case::new(nf4(64, F32), (2, 18, 128), dtype, 3);
+            let mut case = case(nf4(64, F32), (2, 18, 128), dtype, 3);
             case.shift = shift;
             case.check(&device);
         }
@@ -167,7 +80,7 @@ fn x_may_begin_at_any_element() {
 fn what_is_not_finite_stays_in_its_row() {
     let device = crate::simulator::Simulator::new(80).device();
     for dtype in HALVES {
-        let mut case = Case::new(int4(group(64), Asymmetric), (4, 3, 130), dtype, 5);
+        let mut case = case(int4(group(64), Asymmetric), (4, 3, 130), dtype, 5);
         let mut x = case.x.as_values().to_f32();
         x[130 + 2] = f32::NAN;
         case.x = OwnedValues::from_f32(dtype, &x);
@@ -194,22 +107,22 @@ fn what_the_kernels_do_not_take_is_refused_before_the_launch() {
 
     let buffer = DeviceBuffer::zeros(cuda, 1 << 12).unwrap();
     let all = buffer.region();
-    let good = GemvW4 { w: &w, x: all, bias: None, y: all, m: 2, dtype: Dtype::F16 };
-    let refused = |product: GemvW4<'_>| product.enqueue(cuda, all).unwrap_err();
-    let error = refused(GemvW4 { m: 17, ..good });
+    let good = W4Product { w: &w, x: all, bias: None, y: all, m: 2, dtype: Dtype::F16 };
+    let refused = |product: W4Product<'_>| gemv_w4::enqueue(&product, cuda, all).unwrap_err();
+    let error = refused(W4Product { m: 17, ..good });
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
-    let error = refused(GemvW4 { x: after(&buffer, (1 << 12) - 255), ..good });
+    let error = refused(W4Product { x: after(&buffer, (1 << 12) - 255), ..good });
     assert!(matches!(error, Error::Length { what: "x", expected: 256, found: 255, .. }), "{error}");
-    let error = refused(GemvW4 { y: after(&buffer, 1), ..good });
+    let error = refused(W4Product { y: after(&buffer, 1), ..good });
     assert!(matches!(error, Error::Invalid { what: "y", .. }), "{error}");
-    let error = refused(GemvW4 { bias: Some(after(&buffer, (1 << 12) - 8)), ..good });
+    let error = refused(W4Product { bias: Some(after(&buffer, (1 << 12) - 8)), ..good });
     assert!(matches!(error, Error::Length { what: "bias", .. }), "{error}");
-    GemvW4 { m: 0, ..good }.enqueue(cuda, after(&buffer, 1 << 12)).unwrap();
+    gemv_w4::enqueue(&W4Product { m: 0, ..good }, cuda, after(&buffer, 1 << 12)).unwrap();
 }
 
 #[test]
 fn one_wrong_code_or_scale_is_off_by_more_than_the_bound() {
-    let case = Case::new(nf4(64, F32), (1, 1, 256), Dtype::Bf16, 8);
+    let case = case(nf4(64, F32), (1, 1, 256), Dtype::Bf16, 8);
     let x = case.x.as_values().to_f32();
     let bias = case.bias.as_ref().unwrap()[0];
     let right = expected(&case.matrix, case.dtype, &x, 0, bias);

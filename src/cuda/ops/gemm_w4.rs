@@ -12,9 +12,9 @@ use crate::cuda::ops::gemm_dense::PartialSums;
 use crate::cuda::ops::gemm_dense::aligned;
 use crate::cuda::ops::tiles;
 use crate::cuda::ops::tiles::ProductSize;
-use crate::cuda::ops::tiles::RowAccess;
 use crate::cuda::ops::w4::W4;
-use crate::error::Error;
+use crate::cuda::ops::w4_product::Addresses;
+use crate::cuda::ops::w4_product::W4Product;
 use crate::error::Result;
 use crate::layout::mma_w4::ScaleOrder;
 use crate::layout::mma_w4::TILE_BYTES;
@@ -51,23 +51,6 @@ const PARTIAL_BYTES_PER_CLOCK: usize = 24;
 /// Parts of K at most: the second pass reads each of them.
 const MAX_SPLITS: usize = 16;
 
-/// A product of x with 4-bit weights.
-#[derive(Clone, Copy, Debug)]
-pub struct GemmW4<'a> {
-    /// W [N, K].
-    pub w: &'a W4,
-    /// \[M, K\] of `dtype`.
-    pub x: Region<'a>,
-    /// f32 \[N\].
-    pub bias: Option<Region<'a>>,
-    /// \[M, N\] of `dtype`.
-    pub y: Region<'a>,
-    /// Rows of x.
-    pub m: usize,
-    /// The type of x and y, f16 or bf16. The codebook is rounded to it; scales and sums are f32.
-    pub dtype: Dtype,
-}
-
 /// Why the kernels do not take x of `dtype` with weights `w`; `None` when they do.
 pub fn rule(limits: &Limits, w: &W4, dtype: Dtype) -> Option<String> {
     if dtype == Dtype::F32 {
@@ -84,99 +67,85 @@ pub fn rule(limits: &Limits, w: &W4, dtype: Dtype) -> Option<String> {
     w.fragment_rule()
 }
 
-/// Bytes of scratch memory, 256-byte aligned, that [`GemmW4::enqueue`] needs for `m` rows on such a device.
+/// Bytes of scratch memory, 256-byte aligned, that [`enqueue`] needs for `m` rows on such a device.
 pub fn scratch_bytes(limits: &Limits, w: &W4, m: usize) -> usize {
     if m == 0 { 0 } else { plan(limits, &Size::new(w, m)).partial_bytes(w, m) }
 }
 
-impl GemmW4<'_> {
-    /// Enqueues the kernels, with [`scratch_bytes`] of memory between them. Nothing when M is 0.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] with the [`rule`] that is broken; [`Error::Length`] when a region is too short;
-    /// [`Error::Invalid`] when one is not aligned to its elements; [`Error::TooLarge`] when M is beyond 31 bits; the driver's.
-    pub fn enqueue(&self, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
-        if let Some(rule) = rule(device.limits(), self.w, self.dtype) {
-            return Err(Error::Unsupported {
-                op: "multiplying (gemm)",
-                subject: format!("{} {} by {} rows of {}", self.w.format(), self.w.shape(), self.m, self.dtype),
-                device: device.name().into(),
-                rule,
-            });
-        }
-        let (n, k) = (self.w.shape().n(), self.w.shape().k());
-        tiles::check_size(ProductSize { m: self.m, n, k }, self.dtype.size_bytes())?;
-        let mut args = self.kernel_args()?;
-        if self.m == 0 {
-            return Ok(());
-        }
-        let plan = plan(device.limits(), &Size::new(self.w, self.m));
-        args.tiles_per_split = plan.tiles_per_split as u32;
-        args.stages = plan.stages as u32;
-        args.codes_offset = plan.codes_offset as u32;
-        args.scales_offset = plan.scales_offset as u32;
-        args.map_offset = plan.map_offset as u32;
-        let (kernel, shared_bytes) = (self.kernel(plan.tokens), plan.shared_bytes as u32);
-        if plan.splits == 1 {
-            // SAFETY: `w` holds what its arguments describe, the regions hold x, bias and y.
-            return unsafe { device.launch(kernel, plan.grid, shared_bytes, &args) };
-        }
-        let bytes = plan.partial_bytes(self.w, self.m);
-        args.partials = aligned(scratch.holds("scratch memory", bytes, "partial sums")?, "scratch memory", 16)?;
-        let sums = PartialSums {
-            partials: args.partials,
-            splits: plan.splits,
-            bias: args.bias,
-            y: args.y,
-            m: self.m,
-            n,
-            dtype: self.dtype,
-        };
-        // SAFETY: as above, and the scratch memory has room for the partial sums.
-        unsafe {
-            device.launch(kernel, plan.grid, shared_bytes, &args)?;
-            gemm_dense::sum_partials(device, &sums)
-        }
+/// Enqueues the kernels, with [`scratch_bytes`] of memory between them. Nothing when M is 0.
+///
+/// # Errors
+/// Those of [`W4Product`].
+pub fn enqueue(product: &W4Product<'_>, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
+    if let Some(rule) = rule(device.limits(), product.w, product.dtype) {
+        return Err(product.refused("multiplying (gemm)", device, rule));
     }
-
-    /// The arguments that do not depend on the plan, when the regions hold what the sizes say.
-    fn kernel_args(&self) -> Result<GemmW4Args> {
-        let (n, k) = (self.w.shape().n(), self.w.shape().k());
-        let checked = |region: Region<'_>, what, rows: usize, columns: usize, bytes: usize| {
-            let rule = format!("{rows} x {columns} values of {bytes} bytes");
-            aligned(region.holds(what, rows * columns * bytes, &rule)?, what, bytes)
-        };
-        let bytes = self.dtype.size_bytes();
-        let x = checked(self.x, "x", self.m, k, bytes)?;
-        Ok(GemmW4Args {
-            w: self.w.args(),
-            x,
-            bias: self.bias.map_or(Ok(0), |bias| checked(bias, "bias", 1, n, size_of::<f32>()))?,
-            y: checked(self.y, "y", self.m, n, bytes)?,
-            partials: 0,
-            m: self.m as u32,
-            tiles_per_split: 0,
-            stages: 0,
-            x_is_aligned: (RowAccess::of(&[x], k * bytes) == RowAccess::Aligned).into(),
-            codes_offset: 0,
-            scales_offset: 0,
-            map_offset: 0,
-            unused: 0,
-        })
+    let (n, k) = (product.w.shape().n(), product.w.shape().k());
+    tiles::check_size(ProductSize { m: product.m, n, k }, product.dtype.size_bytes())?;
+    let mut args = kernel_args(product)?;
+    if product.m == 0 {
+        return Ok(());
     }
+    let plan = plan(device.limits(), &Size::new(product.w, product.m));
+    args.tiles_per_split = plan.tiles_per_split as u32;
+    args.stages = plan.stages as u32;
+    args.codes_offset = plan.codes_offset as u32;
+    args.scales_offset = plan.scales_offset as u32;
+    args.map_offset = plan.map_offset as u32;
+    let (kernel, shared_bytes) = (kernel(product, plan.tokens), plan.shared_bytes as u32);
+    if plan.splits == 1 {
+        // SAFETY: `w` holds what its arguments describe, the regions hold x, bias and y.
+        return unsafe { device.launch(kernel, plan.grid, shared_bytes, &args) };
+    }
+    let bytes = plan.partial_bytes(product.w, product.m);
+    args.partials = aligned(scratch.holds("scratch memory", bytes, "partial sums")?, "scratch memory", 16)?;
+    let sums = PartialSums {
+        partials: args.partials,
+        splits: plan.splits,
+        bias: args.bias,
+        y: args.y,
+        m: product.m,
+        n,
+        dtype: product.dtype,
+    };
+    // SAFETY: as above, and the scratch memory has room for the partial sums.
+    unsafe {
+        device.launch(kernel, plan.grid, shared_bytes, &args)?;
+        gemm_dense::sum_partials(device, &sums)
+    }
+}
 
-    fn kernel(&self, tokens: Tokens) -> &'static Kernel {
-        let kernels = match (self.dtype, self.w.has_zeros()) {
-            (Dtype::Bf16, false) => BF16,
-            (Dtype::Bf16, true) => BF16_ZEROS,
-            (_, false) => F16,
-            (_, true) => F16_ZEROS,
-        };
-        match (tokens, groups_per_tile(self.w)) {
-            (Tokens::T64, _) => kernels.m64,
-            (Tokens::T32, 1) => kernels.m32,
-            (Tokens::T32, _) => kernels.g32_m32,
-        }
+/// The arguments that do not depend on the plan, when the regions hold what the sizes say.
+fn kernel_args(product: &W4Product<'_>) -> Result<GemmW4Args> {
+    let Addresses { x, bias, y, x_is_aligned } = product.addresses()?;
+    Ok(GemmW4Args {
+        w: product.w.args(),
+        x,
+        bias,
+        y,
+        partials: 0,
+        m: product.m as u32,
+        tiles_per_split: 0,
+        stages: 0,
+        x_is_aligned,
+        codes_offset: 0,
+        scales_offset: 0,
+        map_offset: 0,
+        unused: 0,
+    })
+}
+
+fn kernel(product: &W4Product<'_>, tokens: Tokens) -> &'static Kernel {
+    let kernels = match (product.dtype, product.w.has_zeros()) {
+        (Dtype::Bf16, false) => BF16,
+        (Dtype::Bf16, true) => BF16_ZEROS,
+        (_, false) => F16,
+        (_, true) => F16_ZEROS,
+    };
+    match (tokens, groups_per_tile(product.w)) {
+        (Tokens::T64, _) => kernels.m64,
+        (Tokens::T32, 1) => kernels.m32,
+        (Tokens::T32, _) => kernels.g32_m32,
     }
 }
 

@@ -10,10 +10,11 @@ use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::gemm_dense;
 use crate::cuda::ops::gemm_dense::PartialSums;
 use crate::cuda::ops::gemm_dense::aligned;
-use crate::cuda::ops::is_aligned;
 use crate::cuda::ops::tiles;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w4::W4;
+use crate::cuda::ops::w4_product::Addresses;
+use crate::cuda::ops::w4_product::W4Product;
 use crate::error::Error;
 use crate::error::Result;
 use crate::layout::mma_w4::ScaleOrder;
@@ -44,23 +45,6 @@ const SECOND_PASS_COST: usize = 6;
 /// Partial sums that are written and read in the time of a tile: 0.16 µs at 4.3 TB/s, 8 bytes each.
 const SUMS_PER_TILE: usize = 86_000;
 
-/// A product of x with 4-bit weights.
-#[derive(Clone, Copy, Debug)]
-pub struct GemmW4Sm90<'a> {
-    /// W [N, K].
-    pub w: &'a W4,
-    /// \[M, K\] of `dtype`.
-    pub x: Region<'a>,
-    /// f32 \[N\].
-    pub bias: Option<Region<'a>>,
-    /// \[M, N\] of `dtype`.
-    pub y: Region<'a>,
-    /// Rows of x.
-    pub m: usize,
-    /// The type of x and y, f16 or bf16. The codebook is rounded to it; scales and sums are f32.
-    pub dtype: Dtype,
-}
-
 /// Why such a device does not multiply x of `dtype` by `w` so; `None` when it does.
 pub fn rule(limits: &Limits, w: &W4, dtype: Dtype) -> Option<String> {
     if limits.capability != CAPABILITY {
@@ -76,7 +60,7 @@ pub fn rule(limits: &Limits, w: &W4, dtype: Dtype) -> Option<String> {
     w.fragment_rule()
 }
 
-/// Bytes of scratch memory, 256-byte aligned, that [`GemmW4Sm90::enqueue`] needs for `m` rows on such a device.
+/// Bytes of scratch memory, 256-byte aligned, that [`enqueue`] needs for `m` rows on such a device.
 ///
 /// # Errors
 /// [`Error::TooLarge`] when there are 2^31 units of work.
@@ -85,83 +69,68 @@ pub fn scratch_bytes(limits: &Limits, w: &W4, m: usize) -> Result<usize> {
     Ok(if m == 0 { 0 } else { plan(limits, &size)?.partial_bytes(&size) })
 }
 
-impl GemmW4Sm90<'_> {
-    /// Enqueues the kernels, with [`scratch_bytes`] of memory between them. Nothing when y is empty.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] with the [`rule`] that is broken; [`Error::Length`] when a region is too short;
-    /// [`Error::Invalid`] when one is not aligned to its elements; [`Error::TooLarge`] when M is beyond 31 bits or there are
-    /// 2^31 units of work; the driver's.
-    pub fn enqueue(&self, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
-        if let Some(rule) = rule(device.limits(), self.w, self.dtype) {
-            return Err(Error::Unsupported {
-                op: "multiplying (gemm, wgmma)",
-                subject: format!("{} {} by {} rows of {}", self.w.format(), self.w.shape(), self.m, self.dtype),
-                device: device.name().into(),
-                rule,
-            });
-        }
-        let size = Size::new(self.w, self.m);
-        tiles::check_size(size.product, self.dtype.size_bytes())?;
-        let mut args = self.kernel_args()?;
-        if self.m == 0 {
-            return Ok(());
-        }
-        let plan = plan(device.limits(), &size)?;
-        args.row_blocks = size.row_blocks() as u32;
-        args.units = plan.units as u32;
-        args.tiles_per_split = plan.tiles_per_split as u32;
-        args.shared_bytes = plan.shared_bytes() as u32;
-        let kernel = self.kernel(plan.width);
-        if plan.splits == 1 {
-            // SAFETY: `w` holds what its arguments describe, the regions hold x, bias and y.
-            return unsafe { device.launch(kernel, plan.grid, args.shared_bytes, &args) };
-        }
-        let partials = scratch.holds("scratch memory", plan.partial_bytes(&size), "parts of K x M x N sums")?;
-        args.partials = aligned(partials, "scratch memory", 16)?;
-        let ProductSize { m, n, .. } = size.product;
-        let (partials, splits) = (args.partials, plan.splits);
-        let sums = PartialSums { partials, splits, bias: args.bias, y: args.y, m, n, dtype: self.dtype };
-        // SAFETY: as above, and the scratch memory has room for the partial sums.
-        unsafe {
-            device.launch(kernel, plan.grid, args.shared_bytes, &args)?;
-            gemm_dense::sum_partials(device, &sums)
-        }
+/// Enqueues the kernels, with [`scratch_bytes`] of memory between them. Nothing when y is empty.
+///
+/// # Errors
+/// Those of [`W4Product`].
+pub fn enqueue(product: &W4Product<'_>, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
+    if let Some(rule) = rule(device.limits(), product.w, product.dtype) {
+        return Err(product.refused("multiplying (gemm, wgmma)", device, rule));
     }
+    let size = Size::new(product.w, product.m);
+    tiles::check_size(size.product, product.dtype.size_bytes())?;
+    let mut args = kernel_args(product)?;
+    if product.m == 0 {
+        return Ok(());
+    }
+    let plan = plan(device.limits(), &size)?;
+    args.row_blocks = size.row_blocks() as u32;
+    args.units = plan.units as u32;
+    args.tiles_per_split = plan.tiles_per_split as u32;
+    args.shared_bytes = plan.shared_bytes() as u32;
+    let kernel = kernel(product, plan.width);
+    if plan.splits == 1 {
+        // SAFETY: `w` holds what its arguments describe, the regions hold x, bias and y.
+        return unsafe { device.launch(kernel, plan.grid, args.shared_bytes, &args) };
+    }
+    let partials = scratch.holds("scratch memory", plan.partial_bytes(&size), "parts of K x M x N sums")?;
+    args.partials = aligned(partials, "scratch memory", 16)?;
+    let ProductSize { m, n, .. } = size.product;
+    let (partials, splits) = (args.partials, plan.splits);
+    let sums = PartialSums { partials, splits, bias: args.bias, y: args.y, m, n, dtype: product.dtype };
+    // SAFETY: as above, and the scratch memory has room for the partial sums.
+    unsafe {
+        device.launch(kernel, plan.grid, args.shared_bytes, &args)?;
+        gemm_dense::sum_partials(device, &sums)
+    }
+}
 
-    /// The arguments that do not depend on the plan, when the regions hold what the sizes say.
-    fn kernel_args(&self) -> Result<GemmW4Sm90Args> {
-        let (n, k) = (self.w.shape().n(), self.w.shape().k());
-        let checked = |region: Region<'_>, what, rows: usize, columns: usize, bytes: usize| {
-            let rule = format!("{rows} x {columns} values of {bytes} bytes");
-            aligned(region.holds(what, rows * columns * bytes, &rule)?, what, bytes)
-        };
-        let bytes = self.dtype.size_bytes();
-        let x = checked(self.x, "x", self.m, k, bytes)?;
-        Ok(GemmW4Sm90Args {
-            w: self.w.args(),
-            x,
-            bias: self.bias.map_or(Ok(0), |bias| checked(bias, "bias", 1, n, size_of::<f32>()))?,
-            y: checked(self.y, "y", self.m, n, bytes)?,
-            partials: 0,
-            m: self.m as u32,
-            row_blocks: 0,
-            units: 0,
-            tiles_per_split: 0,
-            shared_bytes: 0,
-            x_is_aligned: (is_aligned(x) && (k * bytes).is_multiple_of(16)).into(),
-        })
-    }
+/// The arguments that do not depend on the plan, when the regions hold what the sizes say.
+fn kernel_args(product: &W4Product<'_>) -> Result<GemmW4Sm90Args> {
+    let Addresses { x, bias, y, x_is_aligned } = product.addresses()?;
+    Ok(GemmW4Sm90Args {
+        w: product.w.args(),
+        x,
+        bias,
+        y,
+        partials: 0,
+        m: product.m as u32,
+        row_blocks: 0,
+        units: 0,
+        tiles_per_split: 0,
+        shared_bytes: 0,
+        x_is_aligned,
+    })
+}
 
-    fn kernel(&self, width: Width) -> &'static Kernel {
-        let table = if self.dtype == Dtype::Bf16 { &BF16 } else { &F16 };
-        let scales = match (self.w.is_nested(), self.w.has_zeros()) {
-            (true, _) => 1,
-            (false, true) => 2,
-            (false, false) => 0,
-        };
-        table[scales][groups_per_tile(self.w.order()) - 1][width as usize]
-    }
+fn kernel(product: &W4Product<'_>, width: Width) -> &'static Kernel {
+    let table = if product.dtype == Dtype::Bf16 { &BF16 } else { &F16 };
+    let scales = match (product.w.is_nested(), product.w.has_zeros()) {
+        (true, _) => 1,
+        (false, true) => 2,
+        (false, false) => 0,
+    };
+    table[scales][groups_per_tile(product.w.order()) - 1][width as usize]
 }
 
 /// [scales: f32, nested, with zero points][groups in a tile: 1, 2][rows of x in a unit, see `Width`].

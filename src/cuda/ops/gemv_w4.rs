@@ -8,10 +8,9 @@ use crate::cuda::driver::Limits;
 use crate::cuda::kernels;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::blocks;
-use crate::cuda::ops::gemm_dense::aligned;
-use crate::cuda::ops::is_aligned;
 use crate::cuda::ops::w4::W4;
-use crate::error::Error;
+use crate::cuda::ops::w4_product::Addresses;
+use crate::cuda::ops::w4_product::W4Product;
 use crate::error::Result;
 use crate::layout::mma_w4::ScaleOrder;
 use crate::layout::mma_w4::TILE_COLS;
@@ -34,23 +33,6 @@ const SECOND_PASS_TILES: usize = 32;
 /// Parts of K at most, so that a grid stays small and partial sums are few.
 const MAX_SPLITS: usize = 64;
 
-/// A product of few rows of x with 4-bit weights.
-#[derive(Clone, Copy, Debug)]
-pub struct GemvW4<'a> {
-    /// W [N, K].
-    pub w: &'a W4,
-    /// \[M, K\] of `dtype`.
-    pub x: Region<'a>,
-    /// f32 \[N\].
-    pub bias: Option<Region<'a>>,
-    /// \[M, N\] of `dtype`.
-    pub y: Region<'a>,
-    /// Rows of x.
-    pub m: usize,
-    /// The type of x and y, f16 or bf16. The codebook is rounded to it; scales and sums are f32.
-    pub dtype: Dtype,
-}
-
 /// Why the kernels do not take `m` rows of x of `dtype` with weights `w`; `None` when they do.
 pub fn rule(w: &W4, m: usize, dtype: Dtype) -> Option<String> {
     if dtype == Dtype::F32 {
@@ -62,91 +44,77 @@ pub fn rule(w: &W4, m: usize, dtype: Dtype) -> Option<String> {
     w.fragment_rule()
 }
 
-/// Bytes of scratch memory, 256-byte aligned, that [`GemvW4::enqueue`] needs for `m` rows on such a device.
+/// Bytes of scratch memory, 256-byte aligned, that [`enqueue`] needs for `m` rows on such a device.
 pub fn scratch_bytes(limits: &Limits, w: &W4, m: usize) -> usize {
     if m == 0 { 0 } else { plan(limits, &Size::new(w, m)).partial_bytes(w, m) }
 }
 
-impl GemvW4<'_> {
-    /// Enqueues the kernels, with [`scratch_bytes`] of memory between them. Nothing when y is empty.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] with the [`rule`] that is broken; [`Error::Length`] when a region is too short;
-    /// [`Error::Invalid`] when one is not aligned to its elements; the driver's.
-    pub fn enqueue(&self, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
-        if let Some(rule) = rule(self.w, self.m, self.dtype) {
-            return Err(Error::Unsupported {
-                op: "multiplying (gemv)",
-                subject: format!("{} {} by {} rows of {}", self.w.format(), self.w.shape(), self.m, self.dtype),
-                device: device.name().into(),
-                rule,
-            });
-        }
-        let mut args = self.kernel_args()?;
-        if self.m == 0 {
-            return Ok(());
-        }
-        let plan = plan(device.limits(), &Size::new(self.w, self.m));
-        args.units = plan.units as u32;
-        args.tiles_per_split = plan.tiles_per_split as u32;
-        args.splits = plan.splits as u32;
-        args.sums_offset = plan.sums_offset as u32;
-        args.map_offset = plan.map_offset as u32;
-        let (kernel, sum) = self.kernels();
-        let shared_bytes = plan.shared_bytes as u32;
-        if plan.splits == 1 {
-            // SAFETY: `w` holds what its arguments describe, the regions hold x, bias and y.
-            return unsafe { device.launch(kernel, plan.grid, shared_bytes, &args) };
-        }
-        let bytes = plan.partial_bytes(self.w, self.m);
-        args.partials = scratch.holds("scratch memory", bytes, "partial sums")?;
-        let sum_grid = blocks((self.m * self.w.shape().n()).div_ceil(32 * WARPS))?;
-        // SAFETY: as above, and the scratch memory has room for the partial sums.
-        unsafe {
-            device.launch(kernel, plan.grid, shared_bytes, &args)?;
-            device.launch(sum, sum_grid, 0, &args)
-        }
+/// Enqueues the kernels, with [`scratch_bytes`] of memory between them. Nothing when y is empty.
+///
+/// # Errors
+/// Those of [`W4Product`].
+pub fn enqueue(product: &W4Product<'_>, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
+    if let Some(rule) = rule(product.w, product.m, product.dtype) {
+        return Err(product.refused("multiplying (gemv)", device, rule));
     }
+    let mut args = kernel_args(product)?;
+    if product.m == 0 {
+        return Ok(());
+    }
+    let plan = plan(device.limits(), &Size::new(product.w, product.m));
+    args.units = plan.units as u32;
+    args.tiles_per_split = plan.tiles_per_split as u32;
+    args.splits = plan.splits as u32;
+    args.sums_offset = plan.sums_offset as u32;
+    args.map_offset = plan.map_offset as u32;
+    let (kernel, sum) = kernels_of(product);
+    let shared_bytes = plan.shared_bytes as u32;
+    if plan.splits == 1 {
+        // SAFETY: `w` holds what its arguments describe, the regions hold x, bias and y.
+        return unsafe { device.launch(kernel, plan.grid, shared_bytes, &args) };
+    }
+    let bytes = plan.partial_bytes(product.w, product.m);
+    args.partials = scratch.holds("scratch memory", bytes, "partial sums")?;
+    let sum_grid = blocks((product.m * product.w.shape().n()).div_ceil(32 * WARPS))?;
+    // SAFETY: as above, and the scratch memory has room for the partial sums.
+    unsafe {
+        device.launch(kernel, plan.grid, shared_bytes, &args)?;
+        device.launch(sum, sum_grid, 0, &args)
+    }
+}
 
-    /// The arguments that do not depend on the plan, when the regions hold what the sizes say.
-    fn kernel_args(&self) -> Result<GemvW4Args> {
-        let (n, k) = (self.w.shape().n(), self.w.shape().k());
-        let checked = |region: Region<'_>, what, rows: usize, columns: usize, bytes: usize| {
-            let rule = format!("{rows} x {columns} values of {bytes} bytes");
-            aligned(region.holds(what, rows * columns * bytes, &rule)?, what, bytes)
-        };
-        let bytes = self.dtype.size_bytes();
-        let x = checked(self.x, "x", self.m, k, bytes)?;
-        Ok(GemvW4Args {
-            w: self.w.args(),
-            x,
-            bias: self.bias.map_or(Ok(0), |bias| checked(bias, "bias", 1, n, size_of::<f32>()))?,
-            y: checked(self.y, "y", self.m, n, bytes)?,
-            partials: 0,
-            m: self.m as u32,
-            units: 0,
-            tiles_per_split: 0,
-            splits: 1,
-            x_is_aligned: (is_aligned(x) && (k * bytes).is_multiple_of(16)).into(),
-            x_offset: TABLE_BYTES as u32,
-            sums_offset: 0,
-            map_offset: 0,
-        })
-    }
+/// The arguments that do not depend on the plan, when the regions hold what the sizes say.
+fn kernel_args(product: &W4Product<'_>) -> Result<GemvW4Args> {
+    let Addresses { x, bias, y, x_is_aligned } = product.addresses()?;
+    Ok(GemvW4Args {
+        w: product.w.args(),
+        x,
+        bias,
+        y,
+        partials: 0,
+        m: product.m as u32,
+        units: 0,
+        tiles_per_split: 0,
+        splits: 1,
+        x_is_aligned,
+        x_offset: TABLE_BYTES as u32,
+        sums_offset: 0,
+        map_offset: 0,
+    })
+}
 
-    /// The kernel, and the one that adds up the splits of K.
-    fn kernels(&self) -> (&'static Kernel, &'static Kernel) {
-        let (table, sum) = match self.dtype {
-            Dtype::Bf16 => (&BF16, &kernels::GEMV_W4_BF16_SUM),
-            _ => (&F16, &kernels::GEMV_W4_F16_SUM),
-        };
-        let scales = match (self.w.is_nested(), self.w.has_zeros()) {
-            (true, _) => 1,
-            (false, true) => 2,
-            (false, false) => 0,
-        };
-        (table[scales][groups_per_tile(self.w.order()) - 1][usize::from(self.m > 8)], sum)
-    }
+/// The kernel, and the one that adds up the splits of K.
+fn kernels_of(product: &W4Product<'_>) -> (&'static Kernel, &'static Kernel) {
+    let (table, sum) = match product.dtype {
+        Dtype::Bf16 => (&BF16, &kernels::GEMV_W4_BF16_SUM),
+        _ => (&F16, &kernels::GEMV_W4_F16_SUM),
+    };
+    let scales = match (product.w.is_nested(), product.w.has_zeros()) {
+        (true, _) => 1,
+        (false, true) => 2,
+        (false, false) => 0,
+    };
+    (table[scales][groups_per_tile(product.w.order()) - 1][usize::from(product.m > 8)], sum)
 }
 
 /// [scales: f32, nested, with zero points][groups in a tile][M: to 8, to 16].

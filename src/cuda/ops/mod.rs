@@ -19,6 +19,7 @@ pub mod quantize_w4;
 pub mod s4;
 pub mod tiles;
 pub mod w4;
+pub mod w4_product;
 pub mod w4a8;
 pub mod w8;
 
