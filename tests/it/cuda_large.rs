@@ -1,4 +1,4 @@
-//! Products of more than 2^31 elements, of x and of y: the last rows of y, by the blocks that compute them.
+//! Products of more than 2^32 elements, of x and of y: the last rows of y, by the blocks that compute them.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -31,8 +31,8 @@ use crate::tolerance;
 const DTYPE: Dtype = Dtype::Bf16;
 /// Rows of x, of which three are beyond the last whole tile.
 const M: usize = (1 << 20) + 3;
-/// Rows and columns of W: M * SIDE is above 2^31, and the last tile has eight columns.
-const SIDE: usize = 2056;
+/// Rows and columns of W: M * SIDE is above 2^32.
+const SIDE: usize = 4160;
 /// Rows of x that exist: reading another is a finding.
 const ROWS: usize = 2048;
 /// Rows and columns of y that are compared.
@@ -109,14 +109,17 @@ fn float_activations() {
     }
     let matrix = Arc::new(matrix(Nf4::default()));
     let w = reference::dequantize(&matrix).split_off((SIDE - COLUMNS_COMPARED) * SIDE);
-    let w = OwnedValues::from_f32(DTYPE, &w).as_values().to_f32();
     let rows = Rows::new();
     let exact = reference::matmul(rows.last(), &w, MatShape::new(COLUMNS_COMPARED, SIDE).unwrap(), None);
-    let found = rows.multiplied(&prepared(&rows, &matrix, Activations::Float), Strategy::DequantizeThenMultiply);
-    for (i, (found, exact)) in found.iter().zip(exact).enumerate() {
-        let x = &rows.last()[i / COLUMNS_COMPARED * SIDE..][..SIDE];
-        let bound = tolerance::mma_bound(x, &w[i % COLUMNS_COMPARED * SIDE..][..SIDE], 0.0, exact, DTYPE);
-        assert!((f64::from(*found) - exact).abs() <= bound, "{i}: {found}, exactly {exact}");
+    for strategy in [Strategy::Fused, Strategy::DequantizeThenMultiply] {
+        let found = rows.multiplied(&prepared(&rows, &matrix, Activations::Float), strategy);
+        for (i, (found, &exact)) in found.iter().zip(&exact).enumerate() {
+            let x = &rows.last()[i / COLUMNS_COMPARED * SIDE..][..SIDE];
+            let w = &w[i % COLUMNS_COMPARED * SIDE..][..SIDE];
+            // The weights, or their codebook, are rounded to the type of x.
+            let bound = tolerance::product_bound(x, w, 0.0, exact, DTYPE, DTYPE);
+            assert!((f64::from(*found) - exact).abs() <= bound, "{strategy} {i}: {found}, exactly {exact}");
+        }
     }
 }
 
