@@ -18,6 +18,8 @@ mod convert_models;
 mod converting;
 #[cfg(feature = "cuda")]
 mod counts;
+#[cfg(all(feature = "cuda", feature = "cli"))]
+mod cuda_bench;
 #[cfg(feature = "cuda")]
 mod cuda_dequant_int8;
 #[cfg(feature = "cuda")]

@@ -71,6 +71,8 @@ pub struct Simulator {
     blocks: fn(&Kernel, u64) -> Range<u64>,
     /// Whether it pretends that a CUDA graph is being captured.
     pub capturing: AtomicBool,
+    /// Milliseconds that it says everything takes; it has no clock of its own.
+    milliseconds: Option<f32>,
 }
 
 impl Simulator {
@@ -94,7 +96,15 @@ impl Simulator {
             memory_bytes: 1 << 30,
         };
         let memory = Memory::with_capacity(limits.memory_bytes as u64);
-        Self { limits, memory, tally, seed, blocks: |_, _| 0..u64::MAX, capturing: AtomicBool::new(false) }
+        Self {
+            limits,
+            memory,
+            tally,
+            seed,
+            blocks: |_, _| 0..u64::MAX,
+            capturing: AtomicBool::new(false),
+            milliseconds: None,
+        }
     }
 
     /// The same with memory for tensors that no grid of is executed whole: of each launch only `blocks` run.
@@ -103,6 +113,19 @@ impl Simulator {
         this.limits.memory_bytes = memory_bytes;
         this.memory = Memory::with_capacity(memory_bytes as u64);
         Self { blocks, ..this }
+    }
+
+    /// The same for code that times its work: everything takes so long.
+    pub fn with_milliseconds(self, milliseconds: f32) -> Self {
+        Self { milliseconds: Some(milliseconds), ..self }
+    }
+
+    /// What a stream does not do while a graph is captured from it.
+    fn not_while_capturing(&self, what: &'static str) -> Result<()> {
+        match self.capturing.load(Ordering::Relaxed) {
+            true => Err(call(what, "a graph is being captured")),
+            false => Ok(()),
+        }
     }
 
     /// A device over it.
@@ -157,6 +180,7 @@ impl Driver for Simulator {
     }
 
     fn alloc(&self, bytes: usize) -> Result<DevicePtr> {
+        self.not_while_capturing("alloc")?;
         self.memory.alloc(bytes as u64).map_err(|_| {
             let free = self.memory.free_bytes().unwrap_or(u64::MAX) as usize;
             CudaError::OutOfMemory { device: self.limits.name.clone(), bytes, free }.into()
@@ -172,10 +196,12 @@ impl Driver for Simulator {
     }
 
     unsafe fn upload(&self, from: &[u8], to: DevicePtr) -> Result<()> {
+        self.not_while_capturing("upload")?;
         self.memory.write(to, from).map_err(|e| call("upload", e))
     }
 
     unsafe fn download(&self, from: DevicePtr, to: &mut [u8]) -> Result<()> {
+        self.not_while_capturing("download")?;
         match self.memory.is_written(from, to.len() as u64) {
             Ok(true) => self.memory.read(from, to).map_err(|e| call("download", e)),
             Ok(false) => Err(call("download", "memory that nobody wrote")),
@@ -235,10 +261,15 @@ impl Driver for Simulator {
     }
 
     fn synchronize(&self) -> Result<()> {
-        Ok(())
+        self.not_while_capturing("synchronize")
     }
 
-    fn time(&self, work: &mut dyn FnMut() -> Result<()>, _: usize) -> Result<Vec<f32>> {
-        work().map(|()| Vec::new())
+    fn time(&self, work: &mut dyn FnMut() -> Result<()>, samples: usize) -> Result<Vec<f32>> {
+        work()?;
+        let Some(milliseconds) = self.milliseconds else { return Ok(Vec::new()) };
+        self.capturing.store(true, Ordering::Relaxed);
+        let captured = work();
+        self.capturing.store(false, Ordering::Relaxed);
+        captured.map(|()| vec![milliseconds; samples])
     }
 }
