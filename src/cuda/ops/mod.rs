@@ -13,6 +13,7 @@ pub mod gemm_w4_sm90;
 pub mod gemm_w4a8;
 pub mod gemv_w4;
 mod nonfinite;
+pub mod persistent_sm90;
 pub mod quantize_int4;
 pub mod quantize_int8;
 pub mod quantize_w4;
