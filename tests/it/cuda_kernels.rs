@@ -89,6 +89,7 @@ families! {
     gemm_int8_sm90: cuda_gemm_int8_sm90,
     gemm_w4: cuda_gemm_w4,
     gemm_w4a8: cuda_gemm_w4a8,
+    gemm_w4a8_sm90: cuda_gemm_w4a8_sm90,
     gemm_w4_sm90: cuda_gemm_w4_sm90,
     gemv_w4: cuda_gemv_w4,
     quantize_int4: cuda_quantize_int4,

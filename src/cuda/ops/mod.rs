@@ -11,6 +11,7 @@ pub mod gemm_int8_sm90;
 pub mod gemm_w4;
 pub mod gemm_w4_sm90;
 pub mod gemm_w4a8;
+pub mod gemm_w4a8_sm90;
 pub mod gemv_w4;
 mod nonfinite;
 pub mod persistent_sm90;
