@@ -39,17 +39,6 @@ struct TileShape {
     static constexpr uint32_t kStageBytes = kBytesW + kTokens * kTileK;
 };
 
-// Clears what the copies of a last tile leave out, so that wgmma reads nothing that nobody wrote.
-template <typename Shape>
-__device__ __forceinline__ void clear_stages(const GemmInt8Sm90Args &args, Pipeline<Shape> pipeline) {
-    for (uint32_t i = 0; i < Shape::kStages; ++i) {
-        clear_rows<Shape::kRows>(pipeline.tile_w(), args.w_blocks % (Shape::kRows / 8));
-        clear_rows<Shape::kTokens>(pipeline.tile_x(), args.x_atoms % (Shape::kTokens / 8));
-        pipeline.advance();
-    }
-    fence_proxy_async();
-}
-
 template <typename Shape>
 __device__ __forceinline__ void produce(const GemmInt8Sm90Args &args, Pipeline<Shape> pipeline) {
     const uint8_t *w = static_cast<const uint8_t *>(args.product.w);
@@ -238,7 +227,9 @@ __device__ __forceinline__ void gemm_int8_sm90(const GemmInt8Sm90Args &args) {
     extern __shared__ __align__(1024) uint8_t shared[];
     Pipeline<Shape> pipeline(shared);
     run_block<Shape>(
-        args, pipeline, [&] { clear_stages(args, pipeline); }, [&] { produce(args, pipeline); },
+        args, pipeline,
+        [&](const Pipeline<Shape> &at) { clear_rows<Shape::kRows>(at.tile_w(), args.w_blocks % (Shape::kRows / 8)); },
+        [&] { produce(args, pipeline); },
         [&](const Unit &unit, uint32_t consumer) {
             Sums<Shape::kTokens, int32_t> sums = {};
             multiply<Shape, W>(sums, unit, pipeline, consumer);

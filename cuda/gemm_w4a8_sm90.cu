@@ -49,16 +49,6 @@ __device__ __forceinline__ uint32_t unit_columns(const GemmInt8Sm90Args &args) {
     return (args.product.k + kUnitCols - 1) / kUnitCols;
 }
 
-// Clears what the copies of a last tile leave out, so that wgmma reads nothing that nobody wrote.
-template <typename Shape>
-__device__ __forceinline__ void clear_stages(const GemmInt8Sm90Args &args, Pipeline<Shape> pipeline) {
-    for (uint32_t i = 0; i < Shape::kStages; ++i) {
-        clear_rows<Shape::kTokens>(pipeline.tile_x(), args.x_atoms % (Shape::kTokens / 8));
-        pipeline.advance();
-    }
-    fence_proxy_async();
-}
-
 template <typename Shape>
 __device__ __forceinline__ void produce(const GemmInt8Sm90Args &args, Pipeline<Shape> pipeline) {
     const uint8_t *w = static_cast<const uint8_t *>(args.product.w);
@@ -187,7 +177,7 @@ __device__ __forceinline__ void gemm_w4a8_sm90(const GemmInt8Sm90Args &args) {
     extern __shared__ __align__(1024) uint8_t shared[];
     Pipeline<Shape> pipeline(shared);
     run_block<Shape>(
-        args, pipeline, [&] { clear_stages(args, pipeline); }, [&] { produce(args, pipeline); },
+        args, pipeline, [](const Pipeline<Shape> &) {}, [&] { produce(args, pipeline); },
         [&](const Unit &unit, uint32_t) {
             // Zeros rather than a first wgmma that does not add: it would read registers that nobody wrote.
             Sums<Shape> sums = {};

@@ -91,13 +91,20 @@ __device__ __forceinline__ void stage_scales(const Pipeline<Shape> &pipeline, co
     named_barrier(1, 128 * kConsumers);
 }
 
-// All that a block does. clear(): by all threads, what copies leave out of the stages. produce(): by one thread, all of its
-// units. consume(unit, which consumer): by each warpgroup of consumers, for each unit.
-template <typename Shape, typename Clear, typename Produce, typename Consume>
-__device__ __forceinline__ void run_block(const GemmInt8Sm90Args &args, const Pipeline<Shape> &pipeline, Clear clear,
+// All that a block does. clear_w(pipeline at a stage): by all threads, zeros where copies of a last tile leave W out. produce():
+// by one thread, all of its units. consume(unit, which consumer): by each warpgroup of consumers, for each unit.
+template <typename Shape, typename ClearW, typename Produce, typename Consume>
+__device__ __forceinline__ void run_block(const GemmInt8Sm90Args &args, const Pipeline<Shape> &pipeline, ClearW clear_w,
                                           Produce produce, Consume consume) {
     if (threadIdx.x == 0) pipeline.init();
-    clear();
+    // So that wgmma reads nothing that nobody wrote.
+    Pipeline<Shape> each = pipeline;
+    for (uint32_t i = 0; i < Shape::kStages; ++i) {
+        clear_w(each);
+        clear_rows<Shape::kTokens>(each.tile_x(), args.x_atoms % (Shape::kTokens / 8));
+        each.advance();
+    }
+    fence_proxy_async();
     __syncthreads();
 
     // The same for a whole warp, which the compiler is told by the shuffle.
