@@ -132,7 +132,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `dst` is valid for writes of [`Simd::LANES`] floats; no alignment needed.
     unsafe fn store_ptr(self, values: Self::F, dst: *mut f32);
-    /// Asks for the cache line at `src`; any address will do.
+    /// Asks for the cache line at `src`, as far as L2; any address will do.
     fn prefetch(self, src: *const u8);
 
     /// a ^ b

@@ -272,7 +272,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn prefetch(self, src: *const u8) {
-        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(src.cast()))
+        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(src.cast()))
     }
 
     #[inline(always)]

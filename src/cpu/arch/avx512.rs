@@ -286,7 +286,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
 
     #[inline(always)]
     fn prefetch(self, src: *const u8) {
-        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(src.cast()))
+        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(src.cast()))
     }
 
     #[inline(always)]

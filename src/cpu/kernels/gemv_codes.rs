@@ -7,6 +7,8 @@ use crate::formats::NestedAbsmax;
 use crate::formats::QuantMatrix;
 
 /// How far ahead codes are asked for. The CPU's own prefetching stops at each page of 4 KiB, so at every other row.
+/// They are asked for as far as L2: each line on its way to L1 holds one of its few miss buffers for as long as memory takes (on
+/// Zen 4, NF4 with bf16 x at 14336x4096, one thread: 1.70 ms to L1, 1.45 to L2; 3 to 8 KiB ahead make no difference).
 pub const PREFETCH_BYTES: usize = 4096;
 
 /// `count` absmax values from `start` on, exactly as [`NestedAbsmax::get`] computes them, and whatever follows in up to 64
