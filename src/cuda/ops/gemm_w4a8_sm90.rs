@@ -109,8 +109,7 @@ mod tests {
     fn a_stage_holds_what_the_kernel_copies() {
         // W: 256 rows of 128 half bytes, with a multiplier and an offset for each 64; x: 128 bytes a token.
         assert_eq!(SHAPES.w_bytes, 256 * 128 / 2 + 256 * 2 * 2);
-        assert_eq!(SHAPES.shared_bytes(TokenTile::T128), 6 * (17_408 + 128 * 128 + 16) + 8 * 128);
-        assert_eq!(SHAPES.shared_bytes(TokenTile::T256), 0);
+        assert_eq!(SHAPES.shared_bytes((TokenTile::T128, 6)), 6 * (17_408 + 128 * 128 + 16) + 8 * 128);
     }
 
     #[test]

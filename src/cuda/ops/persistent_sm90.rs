@@ -65,11 +65,10 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// Shared memory: the stages, two barriers of 8 bytes for each, and 8 bytes for each token; 0 for a tile that there is not.
-    pub fn shared_bytes(&self, tile: TokenTile) -> u32 {
-        let stages = self.tiles.iter().find(|(t, _)| *t == tile).map_or(0, |(_, stages)| *stages);
+    /// Shared memory: the stages, two barriers of 8 bytes for each, and 8 bytes for each token.
+    pub fn shared_bytes(&self, (tile, stages): (TokenTile, usize)) -> u32 {
         let stage = self.w_bytes + tile.tokens() * ATOM_COLS;
-        (stages * (stage + 16) + stages.min(1) * 8 * tile.tokens()) as u32
+        (stages * (stage + 16) + 8 * tile.tokens()) as u32
     }
 }
 
@@ -136,9 +135,9 @@ impl Plan {
 pub fn plan(shapes: &Shapes, limits: &Limits, size: ProductSize) -> Result<Plan> {
     tiles::check_size(size, 1)?;
     let too_large = || Error::TooLarge { what: "product", shape: vec![size.m, size.n] };
-    let candidates = shapes.tiles.iter().flat_map(|&(tile, _)| {
+    let candidates = shapes.tiles.iter().flat_map(|&tile| {
         // Where tiles occupy all multiprocessors, parts would only add to the work.
-        let tiles = size.m.div_ceil(tile.tokens()) * size.n.div_ceil(shapes.rows);
+        let tiles = size.m.div_ceil(tile.0.tokens()) * size.n.div_ceil(shapes.rows);
         let most = if tiles < limits.num_sms as usize { MAX_SPLITS } else { 1 };
         (1..=most).map(move |splits| cut(shapes, limits, size, tile, splits))
     });
@@ -147,12 +146,12 @@ pub fn plan(shapes: &Shapes, limits: &Limits, size: ProductSize) -> Result<Plan>
 }
 
 /// The plan of these tiles, with as many parts as whole tiles of K make of `splits`.
-fn cut(shapes: &Shapes, limits: &Limits, size: ProductSize, tile: TokenTile, splits: usize) -> Plan {
+fn cut(shapes: &Shapes, limits: &Limits, size: ProductSize, tile: (TokenTile, usize), splits: usize) -> Plan {
     let k_tiles = size.k.div_ceil(ATOM_COLS).max(1);
     let tiles_per_split = k_tiles.div_ceil(splits);
     let mut plan = Plan {
-        tile,
-        token_tiles: size.m.div_ceil(tile.tokens()) as u32,
+        tile: tile.0,
+        token_tiles: size.m.div_ceil(tile.0.tokens()) as u32,
         row_tiles: size.n.div_ceil(shapes.rows) as u32,
         tiles_per_split: tiles_per_split as u32,
         splits: k_tiles.div_ceil(tiles_per_split) as u32,
