@@ -87,7 +87,7 @@ pub fn scratch_bytes(limits: &Limits, size: ProductSize) -> Result<usize> {
 /// Enqueues `product`, whose x and W are in tiles. Nothing when M is 0. `scratch` has [`scratch_bytes`].
 ///
 /// # Errors
-/// Those of [`GemmInt8::enqueue`]; [`Error::Unsupported`] on a device without wgmma.
+/// Those of [`GemmInt8::enqueue`]; [`Error::Unsupported`](crate::Error::Unsupported) on a device without wgmma.
 pub fn enqueue(product: &GemmInt8<'_>, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
     gemm_int8::check(device, product.w.format(), product.w.shape(), product.max_code)?;
     check_order(device, CodeOrder::Tiles)?;
