@@ -9,15 +9,11 @@
 
 #include "args.h"
 #include "epilogue.cuh"
+#include "w4a8.cuh"
 
 namespace {
 
 constexpr uint32_t kThreads = 256;
-constexpr uint32_t kUnitRows = 32;
-constexpr uint32_t kUnitCols = 64;
-constexpr uint32_t kUnitBytes = 1088;
-constexpr uint32_t kTileBytes = 512;
-constexpr uint32_t kStepsOffset = 1024;
 
 // The byte `j` of a word.
 __device__ __forceinline__ uint32_t byte_of(uint32_t word, uint32_t j) {

@@ -24,100 +24,20 @@
 #include "args.h"
 #include "epilogue.cuh"
 #include "int8.cuh"
+#include "persistent_sm90.cuh"
 #include "ptx_sm90.cuh"
 #include "wgmma_w8.cuh"
 
 namespace {
 
-constexpr uint32_t kConsumers = 2;
-constexpr uint32_t kConsumerWarps = 4 * kConsumers;
-constexpr uint32_t kThreads = 128 * (kConsumers + 1);
-// Rows of W in a tile: 64 for each consumer.
-constexpr uint32_t kRows = 64 * kConsumers;
-// Registers: 384 threads are launched with 168 each, 64,512 in all; m64n256 alone takes 128.
-constexpr int kConsumerRegisters = 240;
-constexpr int kProducerRegisters = 24;
-
 template <int kTokens_, uint32_t kStages_>
 struct TileShape {
+    static constexpr uint32_t kRows = 64 * kConsumers;
     static constexpr int kTokens = kTokens_;
     static constexpr uint32_t kStages = kStages_;
     static constexpr uint32_t kBytesW = kRows * kTileK;
     static constexpr uint32_t kStageBytes = kBytesW + kTokens * kTileK;
 };
-
-// The addresses of a block's stages, of their barriers and of the scales of its tokens; which stage is next.
-template <typename Shape>
-struct Pipeline {
-    uint32_t base;
-    uint32_t stage;
-    uint32_t parity;
-
-    __device__ __forceinline__ explicit Pipeline(const uint8_t *shared) : base(shared_address(shared)), stage(0), parity(0) {}
-
-    __device__ __forceinline__ uint32_t full(uint32_t of) const { return base + Shape::kStages * Shape::kStageBytes + 8 * of; }
-    __device__ __forceinline__ uint32_t empty(uint32_t of) const { return full(Shape::kStages + of); }
-    __device__ __forceinline__ uint32_t scales() const { return full(2 * Shape::kStages); }
-    __device__ __forceinline__ uint32_t tile_w() const { return base + stage * Shape::kStageBytes; }
-    __device__ __forceinline__ uint32_t tile_x() const { return tile_w() + Shape::kBytesW; }
-
-    __device__ __forceinline__ void init() const {
-        for (uint32_t i = 0; i < Shape::kStages; ++i) {
-            mbarrier_init(full(i), 1);
-            mbarrier_init(empty(i), kConsumerWarps);
-        }
-        fence_mbarrier_init();
-    }
-
-    __device__ __forceinline__ void advance() {
-        stage = stage + 1 == Shape::kStages ? 0 : stage + 1;
-        if (stage == 0) parity ^= 1;
-    }
-};
-
-// Zeros in the rows of a stage from row `8 * atoms` on, if the last tile ends there.
-template <uint32_t kTileRows>
-__device__ __forceinline__ void clear_rows(uint32_t tile, uint32_t atoms) {
-    if (atoms == 0) return;
-    const uint32_t zeros[4] = {};
-    for (uint32_t at = atoms * kAtomBytes + 16 * threadIdx.x; at < kTileRows * kTileK; at += 16 * kThreads)
-        store_shared_16(tile + at, zeros);
-}
-
-// Clears what the copies of a last tile leave out, so that wgmma reads nothing that nobody wrote.
-template <typename Shape>
-__device__ __forceinline__ void clear_stages(const GemmInt8Sm90Args &args, Pipeline<Shape> pipeline) {
-    for (uint32_t i = 0; i < Shape::kStages; ++i) {
-        clear_rows<kRows>(pipeline.tile_w(), args.w_atoms % (kRows / 8));
-        clear_rows<Shape::kTokens>(pipeline.tile_x(), args.x_atoms % (Shape::kTokens / 8));
-        pipeline.advance();
-    }
-    fence_proxy_async();
-}
-
-// A tile of y by a part of K.
-struct Unit {
-    uint32_t row;
-    uint32_t token;
-    uint32_t k_begin;
-    uint32_t k_end;
-    uint32_t split;
-};
-
-// Units go through eight tiles of tokens before the next rows of W: those under way at one time share rows of both in L2.
-template <typename Shape>
-__device__ __forceinline__ Unit unit_of(const GemmInt8Sm90Args &args, uint32_t index) {
-    constexpr uint32_t kGroup = 8;
-    const uint32_t tiles = args.token_tiles * args.row_tiles;
-    const uint32_t split = index / tiles;
-    const uint32_t tile = index % tiles;
-    const uint32_t first = tile / (kGroup * args.row_tiles) * kGroup;
-    const uint32_t within = tile % (kGroup * args.row_tiles);
-    const uint32_t height = min(args.token_tiles - first, kGroup);
-    const uint32_t k_begin = split * args.tiles_per_split;
-    return {within / height * kRows, (first + within % height) * Shape::kTokens, k_begin,
-            min(args.k_tiles, k_begin + args.tiles_per_split), split};
-}
 
 template <typename Shape>
 __device__ __forceinline__ void produce(const GemmInt8Sm90Args &args, Pipeline<Shape> pipeline) {
@@ -126,14 +46,14 @@ __device__ __forceinline__ void produce(const GemmInt8Sm90Args &args, Pipeline<S
     for (uint32_t index = blockIdx.x; index < args.units; index += gridDim.x) {
         const Unit unit = unit_of<Shape>(args, index);
         const uint32_t row_atom = unit.row / 8, token_atom = unit.token / 8;
-        const uint32_t bytes_w = min(kRows / 8, args.w_atoms - row_atom) * kAtomBytes;
+        const uint32_t bytes_w = min(Shape::kRows / 8, args.w_blocks - row_atom) * kAtomBytes;
         const uint32_t bytes_x = min(Shape::kTokens / 8, args.x_atoms - token_atom) * kAtomBytes;
         for (uint32_t k = unit.k_begin; k < unit.k_end; ++k) {
             const uint32_t full = pipeline.full(pipeline.stage);
             // The first time round all stages are empty: the phase before the first counts as over.
             mbarrier_wait(pipeline.empty(pipeline.stage), pipeline.parity ^ 1);
             mbarrier_arrive_expect(full, bytes_w + bytes_x);
-            bulk_copy(pipeline.tile_w(), w + (uint64_t(k) * args.w_atoms + row_atom) * kAtomBytes, bytes_w, full);
+            bulk_copy(pipeline.tile_w(), w + (uint64_t(k) * args.w_blocks + row_atom) * kAtomBytes, bytes_w, full);
             bulk_copy(pipeline.tile_x(), x + (uint64_t(k) * args.x_atoms + token_atom) * kAtomBytes, bytes_x, full);
             pipeline.advance();
         }
@@ -183,17 +103,6 @@ struct Place {
     __device__ __forceinline__ explicit Place(const Unit &unit)
         : row(unit.row + threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 * 2), token(unit.token + threadIdx.x % 4 * 2) {}
 };
-
-// Puts what belongs to the unit's tokens where all consumers find it: absmax[kTokens], sums[kTokens].
-template <typename Shape>
-__device__ __forceinline__ void stage_scales(const Pipeline<Shape> &pipeline, const GemmInt8Args &args, const Unit &unit) {
-    if (threadIdx.x < Shape::kTokens) {
-        const RowScale scale = row_scale(args, unit.token + threadIdx.x);
-        store_shared_4(pipeline.scales() + 4 * threadIdx.x, __float_as_uint(scale.absmax));
-        store_shared_4(pipeline.scales() + 4 * (Shape::kTokens + threadIdx.x), scale.sum);
-    }
-    named_barrier(1, 128 * kConsumers);
-}
 
 template <bool kIsAffine, typename Shape>
 __device__ __forceinline__ void scale_sums(Sums<Shape::kTokens, float> &values, const Sums<Shape::kTokens, int32_t> &sums,
@@ -317,26 +226,15 @@ template <typename T, typename W, typename Shape>
 __device__ __forceinline__ void gemm_int8_sm90(const GemmInt8Sm90Args &args) {
     extern __shared__ __align__(1024) uint8_t shared[];
     Pipeline<Shape> pipeline(shared);
-    if (threadIdx.x == 0) pipeline.init();
-    clear_stages(args, pipeline);
-    __syncthreads();
-
-    // The same for a whole warp, which the compiler is told by the shuffle.
-    const uint32_t warpgroup = __shfl_sync(0xffffffff, threadIdx.x / 128, 0);
-    if (warpgroup == kConsumers) {
-        give_registers<kProducerRegisters>();
-        if (threadIdx.x == 128 * kConsumers) produce(args, pipeline);
-        return;
-    }
-    take_registers<kConsumerRegisters>();
-    for (uint32_t index = blockIdx.x; index < args.units; index += gridDim.x) {
-        const Unit unit = unit_of<Shape>(args, index);
-        stage_scales(pipeline, args.product, unit);
-        Sums<Shape::kTokens, int32_t> sums = {};
-        multiply<Shape, W>(sums, unit, pipeline, warpgroup);
-        finish<T, (W(-1) > 0), Shape>(sums, pipeline, args, unit);
-        named_barrier(1, 128 * kConsumers);
-    }
+    run_block<Shape>(
+        args, pipeline,
+        [&](const Pipeline<Shape> &at) { clear_rows<Shape::kRows>(at.tile_w(), args.w_blocks % (Shape::kRows / 8)); },
+        [&] { produce(args, pipeline); },
+        [&](const Unit &unit, uint32_t consumer) {
+            Sums<Shape::kTokens, int32_t> sums = {};
+            multiply<Shape, W>(sums, unit, pipeline, consumer);
+            finish<T, (W(-1) > 0), Shape>(sums, pipeline, args, unit);
+        });
 }
 
 }  // namespace

@@ -22,20 +22,14 @@
 // 2. A warp copies its own rows of W, 1088 bytes a stage; x is copied by all.
 // 3. The layout gives a thread four adjacent columns of y: one store of four (see there).
 #include "args.h"
-#include "epilogue.cuh"
 #include "int8.cuh"
 #include "tile.cuh"
+#include "w4a8.cuh"
 
 namespace {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
-// Of the layout: rows and columns of a unit, its bytes, and where its steps are.
-constexpr uint32_t kUnitRows = 32;
-constexpr uint32_t kUnitCols = 64;
-constexpr uint32_t kUnitBytes = 1088;
-constexpr uint32_t kTileBytes = 512;
-constexpr uint32_t kStepsOffset = 1024;
 // What a warp copies at once.
 constexpr uint32_t kWarpBytes = 512;
 
@@ -103,47 +97,15 @@ struct StageCopy {
     }
 };
 
-// Multipliers and offsets of a thread's four rows, as the layout has them.
-struct Steps {
-    uint32_t multipliers;
-    uint32_t offsets;
-};
-
-// Widens 8 codes of row `row` of the thread's four: four in the low halves of the bytes of `word`, four in the high ones.
-struct RowSteps {
-    uint32_t multiplier;
-    uint32_t offset;  // in each byte
-
-    __device__ __forceinline__ RowSteps(const Steps &steps, int row) {
-        multiplier = __byte_perm(steps.multipliers, 0, 0x4440 + row);
-        offset = __byte_perm(steps.offsets, 0, 0x1111 * row);
-    }
-
-    __device__ __forceinline__ uint32_t low(uint32_t word) const { return (word & 0x0f0f0f0f) * multiplier + offset; }
-    __device__ __forceinline__ uint32_t high(uint32_t word) const { return low(word >> 4); }
-};
-
 // sums += byte * x over a stage.
 template <typename Shape>
 __device__ __forceinline__ void multiply_stage(TokenSums<Shape> &sums, uint32_t x_address, uint32_t w_address) {
-    const uint32_t lane = threadIdx.x % 32;
-    const uint2 loaded = load_shared_8(w_address + kStepsOffset + lane / 4 * 8);
-    const Steps steps = {loaded.x, loaded.y};
-    uint32_t words[2][4];
-    #pragma unroll
-    for (int tile = 0; tile < 2; ++tile) load_shared_16(words[tile], w_address + tile * kTileBytes + 16 * lane);
+    UnitCodes codes;
+    codes.load(w_address + own_codes(), w_address + own_steps());
     #pragma unroll
     for (int step = 0; step < 2; ++step) {
         uint32_t a[2][4];
-        #pragma unroll
-        for (int tile = 0; tile < 2; ++tile) {
-            #pragma unroll
-            for (int half = 0; half < 2; ++half) {
-                const RowSteps row(steps, 2 * tile + half);
-                a[tile][half] = row.low(words[tile][2 * step + half]);
-                a[tile][2 + half] = row.high(words[tile][2 * step + half]);
-            }
-        }
+        codes.widen(a, step);
         #pragma unroll
         for (int pair = 0; pair < Shape::kM / 16; ++pair) {
             uint32_t x[4];
@@ -210,23 +172,14 @@ __device__ __forceinline__ void gemm_w4a8(const GemmInt8Args &args) {
 
     const uint32_t column = tile.column + threadIdx.x / 32 * kUnitRows + threadIdx.x % 32 / 4 * 4;
     if (args.partials) {
-        int32_t *plane = args.partials + blockIdx.z * (uint64_t(args.m) * args.n);
         for_each_row<Shape>(sums, tile, [&](uint32_t row, const int32_t(&four)[4]) {
-            if (row < args.m) store_four(plane + uint64_t(row) * args.n, column, args.n, args.n % 4 == 0, four);
+            if (row < args.m) store_part(args, blockIdx.z, row, column, four);
         });
         return;
     }
-    ColumnScale columns[4];
-    #pragma unroll
-    for (int i = 0; i < 4; ++i) columns[i] = column_scale(args, column + i);
-    const Four<float> bias = bias_of_four(args.bias, column, args.n);
+    const FourColumns columns(args, column);
     for_each_row<Shape>(sums, tile, [&](uint32_t row, const int32_t(&four)[4]) {
-        if (row >= args.m) return;
-        const RowScale scale = row_scale(args, row);
-        float values[4];
-        #pragma unroll
-        for (int i = 0; i < 4; ++i) values[i] = scaled(uint32_t(four[i]), scale, columns[i], args.factor);
-        finish_four(static_cast<T *>(args.y) + uint64_t(row) * args.n, column, args.n, args.whole_fours, bias, values);
+        if (row < args.m) columns.store<T>(args, row, row_scale(args, row), four);
     });
 }
 

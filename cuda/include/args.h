@@ -56,13 +56,14 @@ struct GemmInt8Args {
 };
 static_assert(sizeof(GemmInt8Args) == 144, "src/cuda/args.rs has the same size");
 
-/// Arguments of `gemm_int8_sm90`. x and W are in the layout wgmma_w8 (src/layout/wgmma_w8.rs), W with its rows in pairs.
+/// Arguments of `gemm_int8_sm90` and `gemm_w4a8_sm90`. x is in the layout wgmma_w8 (src/layout/wgmma_w8.rs), W there with its
+/// rows in pairs, here in the layout mma_w4a8 (src/layout/mma_w4a8.rs).
 ///
 /// A unit of work is a tile of y by a part of K; unit i is part i / (token_tiles * row_tiles).
 struct GemmInt8Sm90Args {
     GemmInt8Args product;
     uint32_t x_atoms;          ///< rows of x in eights
-    uint32_t w_atoms;          ///< rows of W in eights, an even number
+    uint32_t w_blocks;         ///< rows of W in eights, an even number; in the layout mma_w4a8 in units of 32
     uint32_t k_tiles;          ///< K in tiles of 128
     uint32_t tiles_per_split;  ///< of K
     uint32_t token_tiles;      ///< of y, along M

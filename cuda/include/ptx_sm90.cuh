@@ -189,15 +189,15 @@ WGMMA_S32_TYPES(64, 32, "32", "33", "34")
 WGMMA_S32_TYPES(128, 64, "64", "65", "66")
 WGMMA_S32_TYPES(256, 128, "128", "129", "130")
 
-// m64nNk32 of signed 8-bit factors, a in registers: of a warp, its 16 rows as mma.m16n8k32 has them.
+// m64nNk32 of unsigned a and signed b, a in registers: of a warp, its 16 rows as mma.m16n8k32 has them.
 template <int kN>
-__device__ __forceinline__ void wgmma_registers_s8(int32_t (&d)[kN / 2], const uint32_t (&a)[4], uint64_t b, uint32_t add);
+__device__ __forceinline__ void wgmma_registers_u8_s8(int32_t (&d)[kN / 2], const uint32_t (&a)[4], uint64_t b, uint32_t add);
 
 #define WGMMA_S32_REGISTERS(n, count, a0, a1, a2, a3, b0, add0)                                                               \
     template <>                                                                                                               \
-    __device__ __forceinline__ void wgmma_registers_s8<n>(int32_t(&d)[count], const uint32_t(&a)[4], uint64_t b, uint32_t add) { \
+    __device__ __forceinline__ void wgmma_registers_u8_s8<n>(int32_t(&d)[count], const uint32_t(&a)[4], uint64_t b, uint32_t add) { \
         asm volatile("{\n.reg .pred add;\nsetp.ne.u32 add, %" add0 ", 0;\n"                                                    \
-                     "wgmma.mma_async.sync.aligned.m64n" #n "k32.s32.s8.s8 {" REGISTERS_##count "}, {%" a0 ", %" a1 ", %" a2  \
+                     "wgmma.mma_async.sync.aligned.m64n" #n "k32.s32.u8.s8 {" REGISTERS_##count "}, {%" a0 ", %" a1 ", %" a2  \
                      ", %" a3 "}, %" b0 ", add;\n}"                                                                           \
                      : OPERANDS_##count("+r", d, 0)                                                                           \
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                                         \

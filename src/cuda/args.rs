@@ -112,15 +112,15 @@ const _: () = {
     ["Offset of field: GemmInt8Args::scale_per_row"][::core::mem::offset_of!(GemmInt8Args, scale_per_row) - 136usize];
     ["Offset of field: GemmInt8Args::factor"][::core::mem::offset_of!(GemmInt8Args, factor) - 140usize];
 };
-/// Arguments of `gemm_int8_sm90`. x and W are in the layout wgmma_w8 (src/layout/wgmma_w8.rs), W with its rows in pairs.\n\n A unit of work is a tile of y by a part of K; unit i is part i / (token_tiles * row_tiles).
+/// Arguments of `gemm_int8_sm90` and `gemm_w4a8_sm90`. x is in the layout wgmma_w8 (src/layout/wgmma_w8.rs), W there with its\n rows in pairs, here in the layout mma_w4a8 (src/layout/mma_w4a8.rs).\n\n A unit of work is a tile of y by a part of K; unit i is part i / (token_tiles * row_tiles).
 #[repr(C)]
 #[derive(Debug, Copy, Clone, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct GemmInt8Sm90Args {
     pub product: GemmInt8Args,
     /// rows of x in eights
     pub x_atoms: u32,
-    /// rows of W in eights, an even number
-    pub w_atoms: u32,
+    /// rows of W in eights, an even number; in the layout mma_w4a8 in units of 32
+    pub w_blocks: u32,
     /// K in tiles of 128
     pub k_tiles: u32,
     /// of K
@@ -139,7 +139,7 @@ const _: () = {
     ["Alignment of GemmInt8Sm90Args"][::core::mem::align_of::<GemmInt8Sm90Args>() - 8usize];
     ["Offset of field: GemmInt8Sm90Args::product"][::core::mem::offset_of!(GemmInt8Sm90Args, product) - 0usize];
     ["Offset of field: GemmInt8Sm90Args::x_atoms"][::core::mem::offset_of!(GemmInt8Sm90Args, x_atoms) - 144usize];
-    ["Offset of field: GemmInt8Sm90Args::w_atoms"][::core::mem::offset_of!(GemmInt8Sm90Args, w_atoms) - 148usize];
+    ["Offset of field: GemmInt8Sm90Args::w_blocks"][::core::mem::offset_of!(GemmInt8Sm90Args, w_blocks) - 148usize];
     ["Offset of field: GemmInt8Sm90Args::k_tiles"][::core::mem::offset_of!(GemmInt8Sm90Args, k_tiles) - 152usize];
     ["Offset of field: GemmInt8Sm90Args::tiles_per_split"]
         [::core::mem::offset_of!(GemmInt8Sm90Args, tiles_per_split) - 156usize];

@@ -285,6 +285,20 @@ kernels! {
         /// bf16, rows of x at any address.
         GEMM_W4A8_BF16_UNALIGNED: "gemm_w4a8_bf16_unaligned" of 128,
     }
+    gemm_w4a8_sm90(GemmInt8Sm90Args) only 90 {
+        /// f16, tiles of 16 tokens.
+        GEMM_W4A8_SM90_F16_M16: "gemm_w4a8_sm90_f16_m16" of 384,
+        /// f16, tiles of 64 tokens.
+        GEMM_W4A8_SM90_F16_M64: "gemm_w4a8_sm90_f16_m64" of 384,
+        /// f16, tiles of 128 tokens.
+        GEMM_W4A8_SM90_F16_M128: "gemm_w4a8_sm90_f16_m128" of 384,
+        /// bf16, tiles of 16 tokens.
+        GEMM_W4A8_SM90_BF16_M16: "gemm_w4a8_sm90_bf16_m16" of 384,
+        /// bf16, tiles of 64 tokens.
+        GEMM_W4A8_SM90_BF16_M64: "gemm_w4a8_sm90_bf16_m64" of 384,
+        /// bf16, tiles of 128 tokens.
+        GEMM_W4A8_SM90_BF16_M128: "gemm_w4a8_sm90_bf16_m128" of 384,
+    }
     gemm_w4_sm90(GemmW4Sm90Args) only 90 {
         /// f16 activations, 16 rows at a time, f32 scales.
         GEMM_W4_SM90_F16_M16: "gemm_w4_sm90_f16_m16" of 384,

@@ -13,6 +13,7 @@ use crate::cuda::ops::gemm_w4;
 use crate::cuda::ops::gemm_w4_sm90;
 use crate::cuda::ops::gemm_w4a8;
 use crate::cuda::ops::gemm_w4a8::GemmW4A8;
+use crate::cuda::ops::gemm_w4a8_sm90;
 use crate::cuda::ops::gemv_w4;
 use crate::cuda::ops::quantize_int4;
 use crate::cuda::ops::quantize_int4::PackedRows;
@@ -180,13 +181,19 @@ impl Product<'_> {
 
     fn gemm_w4a8(&self, w: &W4A8, max_code: u8) -> Result<()> {
         let ProductSize { m, n, k } = self.size();
-        let order = CodeOrder::Rows;
+        let (limits, order) = (self.device.limits(), gemm_w4a8_sm90::order_of_x(self.device));
         let size = QuantizedSize { m, k, n, dtype: self.dtype, has_outliers: false, order };
-        let scratch_bytes = gemm_w4a8::scratch_bytes(self.device.limits(), self.size())?;
+        let scratch_bytes = match order {
+            CodeOrder::Rows => gemm_w4a8::scratch_bytes(limits, self.size())?,
+            CodeOrder::Tiles => gemm_w4a8_sm90::scratch_bytes(limits, self.size())?,
+        };
         let lease = self.lease_rounded(size, [scratch_bytes])?;
         let rounded = self.round(&lease, size, Rounding { max_code, threshold: 0.0 }, None)?;
-        GemmW4A8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype: self.dtype }
-            .enqueue(self.device, lease.region(NUM_REGIONS))
+        let product = GemmW4A8 { x: &rounded, max_code, w, bias: self.bias, y: self.y, m, dtype: self.dtype };
+        match order {
+            CodeOrder::Rows => product.enqueue(self.device, lease.region(NUM_REGIONS)),
+            CodeOrder::Tiles => gemm_w4a8_sm90::enqueue(&product, self.device, lease.region(NUM_REGIONS)),
+        }
     }
 
     fn gemm_int8(&self, w: &W8, (max_code, threshold): (u8, f32)) -> Result<()> {

@@ -123,10 +123,11 @@ fn product8(capability: u32, (m, n, k): (usize, usize, usize), threshold: f32) -
     })
 }
 
-fn product_w4a8(m: usize, n: usize, k: usize) -> Counted {
+fn product_w4a8(capability: u32, (m, n, k): (usize, usize, usize)) -> Counted {
     let layer = Linear4bit::quantize(&random(Dtype::Bf16, &[n, k]), None, Int4ChannelGroup, &Device::cpu()).unwrap();
     let layer = layer.with_activations(Activations::Int8 { threshold: 0.0 }).unwrap();
-    Counted::of(format!("int4_channel_group, int8 activations, bf16, M = {m}, N = {n}, K = {k}"), n * k, |device| {
+    let name = format!("int4_channel_group, int8 activations, bf16, M = {m}, N = {n}, K = {k}, sm_{capability}");
+    Counted::on(capability, name, n * k, |device| {
         let x = random(Dtype::Bf16, &[m, k]).to(device).unwrap();
         layer.to(device).unwrap().forward_with(&x, Strategy::Fused).unwrap();
     })
@@ -159,8 +160,10 @@ fn cases() -> Vec<Counted> {
         quantized("INT8 rows", Int8::default(), 1024, 1024),
         product4("NF4 block 64", Nf4::default(), m, n, k, Strategy::Fused),
         product4_on(80, "NF4 block 64, sm_80", Nf4::default(), (m, n, k), Strategy::Fused),
-        product_w4a8(m, n, k),
-        product_w4a8(16, 4096, 4096),
+        product_w4a8(80, MATRIX_CASE),
+        product_w4a8(80, (16, 4096, 4096)),
+        product_w4a8(90, MATRIX_CASE),
+        product_w4a8(90, (16, 4096, 4096)),
     ]
 }
 
@@ -188,14 +191,15 @@ fn products_are_the_matrix_instructions_and_banks_do_not_conflict() {
         (&cases[12], "gemm_w4_sm90_bf16_m128"),
         (&cases[13], "gemm_w4_bf16"),
         (&cases[14], "gemm_w4a8_bf16"),
+        (&cases[16], "gemm_w4a8_sm90_bf16"),
     ]) {
         let promised = Promise::of(PROMISES, prefix).unwrap().forms[0];
         let macs: u64 =
             case.counts(prefix).matrix_macs.iter().filter(|(f, _)| f.ends_with(promised)).map(|(_, c)| c).sum();
         assert_eq!(macs, (m * n * k) as u64, "{}: multiply-accumulates by {promised}", case.name);
     }
-    for w4a8 in &cases[14..16] {
-        let shared = &w4a8.counts("gemm_w4a8_bf16").shared_loads;
+    for (w4a8, prefix) in cases[14..18].iter().zip([["gemm_w4a8_bf16"; 2], ["gemm_w4a8_sm90_bf16"; 2]].concat()) {
+        let shared = &w4a8.counts(prefix).shared_loads;
         assert_eq!(shared.wavefronts, shared.ideal_wavefronts, "{}: bank conflicts", w4a8.name);
     }
     // Rows of x beyond M = 1 are the padding of an 8-column instruction.

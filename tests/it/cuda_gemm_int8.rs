@@ -106,13 +106,8 @@ impl Case {
         let ProductSize { m, k, .. } = self.size();
         let upload = |bytes: &[u8]| DeviceBuffer::upload(cuda, bytes).unwrap();
         let sums: Vec<i32> = self.codes.chunks(k).map(|row| row.iter().map(|&c| i32::from(c)).sum()).collect();
-        let codes: &[u8] = bytemuck::cast_slice(&self.codes);
-        let tiled = |order| wgmma_w8::pack(wgmma_w8::Tiles::new(order, m, k).unwrap(), codes);
         let [codes, absmax, sums] = [
-            match self.order {
-                CodeOrder::Rows => upload(codes),
-                CodeOrder::Tiles => upload(&tiled(wgmma_w8::RowOrder::Plain)),
-            },
+            upload_codes(cuda, self.order, &self.codes, (m, k)),
             upload(bytemuck::cast_slice(&self.absmax)),
             upload(bytemuck::cast_slice(&sums)),
         ];
@@ -190,6 +185,18 @@ impl Case {
             let bound = tolerance::mma_bound(x, w, bias.abs() + scaled.abs(), exact, self.dtype);
             let error = (f64::from(found.as_values().get(i)) - exact).abs();
             assert!(error <= bound, "{}, exactly {exact}, off by {error}, bound {bound}", case());
+        }
+    }
+}
+
+/// Rounded rows [m, k] in device memory.
+pub fn upload_codes(cuda: &CudaDevice, order: CodeOrder, codes: &[i8], (m, k): (usize, usize)) -> DeviceBuffer {
+    let codes: &[u8] = bytemuck::cast_slice(codes);
+    let tiles = |order| wgmma_w8::Tiles::new(order, m, k).unwrap();
+    match order {
+        CodeOrder::Rows => DeviceBuffer::upload(cuda, codes).unwrap(),
+        CodeOrder::Tiles => {
+            DeviceBuffer::upload(cuda, &wgmma_w8::pack(tiles(wgmma_w8::RowOrder::Plain), codes)).unwrap()
         }
     }
 }

@@ -17,6 +17,7 @@ use lowbit::cuda::CudaDevice;
 use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::ops::gemm_w4a8::GemmW4A8;
 use lowbit::cuda::ops::gemm_w4a8::scratch_bytes;
+use lowbit::cuda::ops::gemm_w4a8_sm90;
 use lowbit::cuda::ops::quantize_int8::Outliers;
 use lowbit::cuda::ops::quantize_int8::QuantizedRows;
 use lowbit::cuda::ops::tiles::ProductSize;
@@ -29,44 +30,52 @@ use lowbit::values::OwnedValues;
 
 use crate::built;
 use crate::cuda_dequant_w4a8::matrix;
+use crate::cuda_gemm_int8::upload_codes;
 use crate::cuda_kernels::Bench;
 use crate::cuda_kernels::cuda_device;
 use crate::simulator::Simulator;
 use crate::support::Random;
 
-const DTYPES: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
+pub const DTYPES: [Dtype; 2] = [Dtype::F16, Dtype::Bf16];
 
 /// Rounded rows and a matrix.
-struct Case {
+pub struct Case {
     m: usize,
     matrix: QuantMatrix,
     dtype: Dtype,
+    order: CodeOrder,
     codes: Vec<i8>,
     absmax: Vec<f32>,
     bias: Option<Vec<f32>>,
 }
 
 impl Case {
-    fn new((m, n, k): (usize, usize, usize), dtype: Dtype, seed: u64) -> Self {
+    pub fn new((m, n, k): (usize, usize, usize), dtype: Dtype, seed: u64) -> Self {
         let mut random = Random::new(seed);
         let matrix = matrix(MatShape::new(n, k).unwrap(), &mut random, |random| random.uniform().abs() + 0.1);
         let codes = (0..m * k).map(|_| (random.below(255) as i32 - 127) as i8).collect();
         let absmax = (0..m).map(|_| random.uniform().abs() / 16.0).collect();
         let bias = seed.is_multiple_of(2).then(|| (0..n).map(|_| 8.0 * random.uniform()).collect());
-        Self { m, matrix, dtype, codes, absmax, bias }
+        Self { m, matrix, dtype, order: CodeOrder::Rows, codes, absmax, bias }
+    }
+
+    /// The same by wgmma.
+    pub fn in_tiles(mut self) -> Self {
+        self.order = CodeOrder::Tiles;
+        self
     }
 
     fn size(&self) -> ProductSize {
         ProductSize { m: self.m, n: self.matrix.shape().n(), k: self.matrix.shape().k() }
     }
 
-    fn run(&self, device: &Device) -> OwnedValues {
+    pub fn run(&self, device: &Device) -> OwnedValues {
         let cuda = cuda_device(device);
+        let ProductSize { m, k, .. } = self.size();
         let upload = |bytes: &[u8]| DeviceBuffer::upload(cuda, bytes).unwrap();
-        let sums: Vec<i32> =
-            self.codes.chunks(self.size().k).map(|row| row.iter().map(|&c| i32::from(c)).sum()).collect();
+        let sums: Vec<i32> = self.codes.chunks(k).map(|row| row.iter().map(|&c| i32::from(c)).sum()).collect();
         let [codes, absmax, sums] = [
-            upload(bytemuck::cast_slice(&self.codes)),
+            upload_codes(cuda, self.order, &self.codes, (m, k)),
             upload(bytemuck::cast_slice(&self.absmax)),
             upload(bytemuck::cast_slice(&sums)),
         ];
@@ -75,20 +84,27 @@ impl Case {
             absmax: absmax.region(),
             sums: sums.region(),
             outliers: None,
-            order: CodeOrder::Rows,
+            order: self.order,
         };
         self.multiply(cuda, &x).unwrap_or_else(|e| panic!("{:?} {}: {e}", self.size(), self.dtype))
     }
 
-    fn multiply(&self, cuda: &CudaDevice, x: &QuantizedRows<'_>) -> lowbit::Result<OwnedValues> {
+    pub fn multiply(&self, cuda: &CudaDevice, x: &QuantizedRows<'_>) -> lowbit::Result<OwnedValues> {
         let (size, dtype) = (self.size(), self.dtype);
         let w = W4A8::upload(cuda, &self.matrix).unwrap();
         let bias = self.bias.as_ref().map(|bias| DeviceBuffer::upload(cuda, bytemuck::cast_slice(bias)).unwrap());
         let y = DeviceBuffer::zeros(cuda, size.m * size.n * dtype.size_bytes()).unwrap();
-        let scratch = DeviceBuffer::new(cuda, scratch_bytes(cuda.limits(), size).unwrap()).unwrap();
+        let of_scratch = match self.order {
+            CodeOrder::Rows => scratch_bytes,
+            CodeOrder::Tiles => gemm_w4a8_sm90::scratch_bytes,
+        };
+        let scratch = DeviceBuffer::new(cuda, of_scratch(cuda.limits(), size).unwrap()).unwrap();
         let bias = bias.as_ref().map(DeviceBuffer::region);
         let product = GemmW4A8 { x, max_code: 127, w: &w, bias, y: y.region(), m: size.m, dtype };
-        product.enqueue(cuda, scratch.region())?;
+        match self.order {
+            CodeOrder::Rows => product.enqueue(cuda, scratch.region())?,
+            CodeOrder::Tiles => gemm_w4a8_sm90::enqueue(&product, cuda, scratch.region())?,
+        }
         let mut values = OwnedValues::zeros(dtype, size.m * size.n);
         y.download(values.as_bytes_mut()).unwrap();
         Ok(values)
@@ -104,7 +120,7 @@ impl Case {
         i32::try_from(sum).unwrap() as f32 * scales * (1.0 / 127.0) + bias
     }
 
-    fn check(&self, device: &Device) {
+    pub fn check(&self, device: &Device) {
         let ProductSize { m, n, .. } = self.size();
         let found = self.run(device);
         let bits = |values: &OwnedValues, i: usize| [values.as_bytes()[2 * i], values.as_bytes()[2 * i + 1]];
@@ -158,6 +174,11 @@ pub fn against_reference(bench: &Bench) {
 
 /// The longest K with the largest integers: the difference is next to 2^31, both sides of it wrap on the way.
 fn largest_sums_do_not_overflow(bench: &Bench) {
+    bench.devices().iter().for_each(|device| largest_sums().check(device));
+}
+
+/// The longest K with the largest integers.
+pub fn largest_sums() -> Case {
     let k = 132_104;
     let shape = MatShape::new(2, k).unwrap();
     let groups = k.div_ceil(64);
@@ -169,12 +190,18 @@ fn largest_sums_do_not_overflow(bench: &Bench) {
     assert_eq!([(0, 0), (1, 1)].map(|(row, col)| case.matrix.int8(row, col)), [-128, 127]);
     case.codes[..k].fill(127);
     case.codes[k..].fill(-127);
-    bench.devices().iter().for_each(|device| case.check(device));
+    case
 }
 
 /// What a layer does by itself: rounds x on the device, multiplies, as the CPU's layer does.
 #[test]
 fn a_layer_with_int8_activations_has_the_bits_of_the_cpu_s() {
+    for capability in [80, 90] {
+        a_layer_has_the_bits_of_the_cpu_s(capability);
+    }
+}
+
+fn a_layer_has_the_bits_of_the_cpu_s(capability: u32) {
     if !built::present() {
         return;
     }
@@ -185,7 +212,7 @@ fn a_layer_with_int8_activations_has_the_bits_of_the_cpu_s() {
     let bias = Tensor::new(values(n), &[n]).unwrap();
     let int8 = Activations::Int8 { threshold: 0.0 };
     let cpu = Linear4bit::quantize(&weight, Some(bias), Int4ChannelGroup, &Device::cpu()).unwrap();
-    let device = Simulator::new(90).device();
+    let device = Simulator::new(capability).device();
     let gpu = cpu.to(&device).unwrap();
     for activations in [int8, Activations::Int4] {
         let (cpu, gpu) =
@@ -210,20 +237,23 @@ fn a_layer_with_int8_activations_has_the_bits_of_the_cpu_s() {
     }
 }
 
-#[test]
-fn a_row_that_is_not_finite_is_a_row_of_nans() {
-    if !built::present() {
-        return;
-    }
-    let device = Simulator::new(80).device();
+/// y of a row with a NaN or infinity is NaN, others are not; `place` brings a case into the order of a kernel.
+pub fn a_row_that_is_not_finite(device: &Device, place: impl Fn(Case) -> Case) {
     // With all of K in one block, and in parts.
     for (dtype, k) in DTYPES.into_iter().flat_map(|dtype| [(dtype, 48), (dtype, 2048)]) {
-        let mut case = Case::new((3, 6, k), dtype, 9);
+        let mut case = place(Case::new((3, 6, k), dtype, 9));
         case.absmax[1] = f32::NAN;
         case.codes[k..2 * k].fill(0);
-        let y = case.run(&device).as_values().to_f32();
+        let y = case.run(device).as_values().to_f32();
         assert!(y[6..12].iter().all(|v| v.is_nan()), "{y:?}");
         assert!(y[..6].iter().chain(&y[12..]).all(|v| v.is_finite()), "{y:?}");
+    }
+}
+
+#[test]
+fn a_row_that_is_not_finite_is_a_row_of_nans() {
+    if built::present() {
+        a_row_that_is_not_finite(&Simulator::new(80).device(), |case| case);
     }
 }
 

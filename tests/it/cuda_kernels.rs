@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lowbit::Device;
 use lowbit::cuda::CudaDevice;
 use lowbit::cuda::kernels::KERNELS;
-use lowbit::cuda::ops::gemm_int8_sm90;
+use lowbit::cuda::ops::persistent_sm90;
 use lowbit::cuda::ops::w8::CodeOrder;
 
 use crate::built;
@@ -36,7 +36,7 @@ impl Bench {
 
 /// How 8-bit codes may lie on `device`.
 pub fn code_orders(device: &Device) -> &'static [CodeOrder] {
-    match gemm_int8_sm90::is_for(cuda_device(device).limits()) {
+    match persistent_sm90::is_for(cuda_device(device).limits()) {
         true => &[CodeOrder::Rows, CodeOrder::Tiles],
         false => &[CodeOrder::Rows],
     }
@@ -89,6 +89,7 @@ families! {
     gemm_int8_sm90: cuda_gemm_int8_sm90,
     gemm_w4: cuda_gemm_w4,
     gemm_w4a8: cuda_gemm_w4a8,
+    gemm_w4a8_sm90: cuda_gemm_w4a8_sm90,
     gemm_w4_sm90: cuda_gemm_w4_sm90,
     gemv_w4: cuda_gemv_w4,
     quantize_int4: cuda_quantize_int4,

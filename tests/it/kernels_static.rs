@@ -132,6 +132,16 @@ fn disassembly(cubin: &str) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
+/// The machine code of a file for sm_90a; `None` where it cannot be had, which LOWBIT_KERNELS=require does not allow.
+fn hopper_code(stem: &str) -> Option<String> {
+    let text = built::CUBINS.iter().find(|c| c.0 == stem && c.1 == "90a").and_then(|c| disassembly(c.2));
+    if text.is_none() {
+        assert!(!built::REQUIRED, "LOWBIT_KERNELS=require, but there is no {stem} for 90a, or no nvdisasm");
+        println!("skipped: no {stem} for 90a, or no nvdisasm");
+    }
+    text
+}
+
 #[test]
 fn machine_code_has_the_promised_instructions_and_no_local_memory() {
     if !built::present() {
@@ -166,12 +176,7 @@ fn machine_code_has_the_promised_instructions_and_no_local_memory() {
 /// zero points) have as much more time for it.
 #[test]
 fn the_main_loop_of_gemv_w4_keeps_its_budget() {
-    let Some(text) = built::CUBINS.iter().find(|c| c.0 == "gemv_w4" && c.1 == "90a").and_then(|c| disassembly(c.2))
-    else {
-        assert!(!built::REQUIRED, "LOWBIT_KERNELS=require, but there is no gemv_w4 for 90a, or no nvdisasm");
-        println!("skipped: no gemv_w4 for 90a, or no nvdisasm");
-        return;
-    };
+    let Some(text) = hopper_code("gemv_w4") else { return };
     const INTEGER: &[&str] = &["LOP3", "SHF", "IADD3", "LEA", "PRMT", "SEL", "ISETP", "VIADD", "VIMNMX", "VIADDMNMX"];
     const SHARED: &[&str] = &["LDS", "LDSM", "STS", "SHFL"];
     for kernel in KERNELS.iter().filter(|kernel| kernel.file == "gemv_w4" && !kernel.symbol.ends_with("_sum")) {
@@ -196,19 +201,16 @@ fn the_main_loop_of_gemv_w4_keeps_its_budget() {
     }
 }
 
+/// What widens the codes of W4A8, and computes addresses.
+const WIDENING: &[&str] = &["LOP3", "SHF", "PRMT", "IMAD"];
+
 /// The same for W4A8 with few rows of x: units of 2048 weights have 1088 bytes, so 31.0 weights a clock and multiprocessor. The
 /// instructions that widen (masks, shifts, byte permutes, and multiply-adds, those of addresses among them) are at most 7 for 8
 /// weights.
 #[test]
 fn the_main_loop_of_gemm_w4a8_keeps_its_budget() {
-    let Some(text) = built::CUBINS.iter().find(|c| c.0 == "gemm_w4a8" && c.1 == "90a").and_then(|c| disassembly(c.2))
-    else {
-        assert!(!built::REQUIRED, "LOWBIT_KERNELS=require, but there is no gemm_w4a8 for 90a, or no nvdisasm");
-        println!("skipped: no gemm_w4a8 for 90a, or no nvdisasm");
-        return;
-    };
+    let Some(text) = hopper_code("gemm_w4a8") else { return };
     const INTEGER: &[&str] = &["LOP3", "SHF", "IADD3", "LEA", "PRMT", "SEL", "ISETP", "VIADD", "VIMNMX", "VIADDMNMX"];
-    const WIDENING: &[&str] = &["LOP3", "SHF", "PRMT", "IMAD"];
     const SHARED: &[&str] = &["LDS", "LDSM", "STS", "SHFL"];
     for kernel in KERNELS.iter().filter(|kernel| kernel.file == "gemm_w4a8" && kernel.symbol.ends_with("_m16")) {
         let body = kernel_text::main_loop(&text, kernel.symbol);
@@ -234,11 +236,7 @@ fn the_main_loop_of_gemm_w4a8_keeps_its_budget() {
 /// (29.2 a clock, as above), and tensor cores take 4 n of them (m64nNk16 in n / 2 clocks, 2048 multiply-adds a clock).
 #[test]
 fn the_main_loop_of_gemm_w4_sm90_keeps_its_budget() {
-    let Some(text) = built::CUBINS.iter().find(|c| c.0 == "gemm_w4_sm90").and_then(|c| disassembly(c.2)) else {
-        assert!(!built::REQUIRED, "LOWBIT_KERNELS=require, but there is no gemm_w4_sm90, or no nvdisasm");
-        println!("skipped: no gemm_w4_sm90, or no nvdisasm");
-        return;
-    };
+    let Some(text) = hopper_code("gemm_w4_sm90") else { return };
     for kernel in KERNELS.iter().filter(|kernel| kernel.file == "gemm_w4_sm90") {
         let body = kernel_text::main_loop(&text, kernel.symbol);
         let count = |name: &str| body.iter().filter(|i| i.split('.').next() == Some(name)).count();
@@ -254,6 +252,25 @@ fn the_main_loop_of_gemm_w4_sm90_keeps_its_budget() {
         assert!(body.len() <= budget, "{}: {} instructions a tile, budget {budget}", kernel.symbol, body.len());
         // A pair of weights is one lookup; codes, scales and zero points are the rest.
         assert!(count("LDS") <= 16 + 10, "{}: {} loads from shared memory", kernel.symbol, count("LDS"));
+    }
+}
+
+/// The same for W4A8 on wgmma, per unit of 32 x 64 weights of a warp, of which the eight warps have 16,384: device memory brings
+/// those in 528 clocks (31.0 a clock, as above), tensor cores take 4 n of them (m64nNk32 in n / 2 clocks, 4096 multiply-adds a
+/// clock), no more than 512. Two consumer warps share a scheduler: 264 instructions each. 7 for 8 weights widen.
+#[test]
+fn the_main_loop_of_gemm_w4a8_sm90_keeps_its_budget() {
+    let Some(text) = hopper_code("gemm_w4a8_sm90") else { return };
+    for kernel in KERNELS.iter().filter(|kernel| kernel.file == "gemm_w4a8_sm90") {
+        let body = kernel_text::main_loop(&text, kernel.symbol);
+        let count = |names: &[&str]| body.iter().filter(|i| names.contains(&i.split('.').next().unwrap())).count();
+        // A unit is two tiles by two steps of k32.
+        assert_eq!(count(&["IGMMA"]), 4, "{}: no main loop found", kernel.symbol);
+        let widening = count(WIDENING) as f64 / 64.0;
+        println!("{}: {} instructions a unit, budget 264", kernel.symbol, body.len());
+        println!("{}: {widening:.2} widening instructions a weight, budget 0.875", kernel.symbol);
+        assert!(body.len() <= 264, "{}: {} instructions a unit, budget 264", kernel.symbol, body.len());
+        assert!(widening <= 0.875, "{}: {widening:.2} widening instructions a weight", kernel.symbol);
     }
 }
 

@@ -33,6 +33,7 @@ const WGMMA_S8_F16: &[&str] = &["k32.s32.s8.s8", F16[0]];
 const WGMMA_S8_BF16: &[&str] = &["k32.s32.s8.s8", BF16[0]];
 const WGMMA_AFFINE_F16: &[&str] = &["k32.s32.u8.s8", F16[0]];
 const WGMMA_AFFINE_BF16: &[&str] = &["k32.s32.u8.s8", BF16[0]];
+const WGMMA_U8_S8: &[&str] = &["k32.s32.u8.s8"];
 
 /// The architectures whose tensor cores multiply 4-bit codes.
 const AMPERE_ADA: &[&str] = &["80", "89"];
@@ -56,6 +57,8 @@ pub const PROMISES: &[Promise] = &[
     promise("gemm_w4_bf16", "HMMA.16816", BF16),
     promise("gemm_w4a8_f16", "IMMA.16832", U8_S8),
     promise("gemm_w4a8_bf16", "IMMA.16832", U8_S8),
+    hopper("gemm_w4a8_sm90_f16", "IGMMA", WGMMA_U8_S8),
+    hopper("gemm_w4a8_sm90_bf16", "IGMMA", WGMMA_U8_S8),
     hopper("gemm_w4_sm90_f16_m16", "HGMMA.64x16x16", &["m64n16k16.f32.f16.f16"]),
     hopper("gemm_w4_sm90_f16_m32", "HGMMA.64x32x16", &["m64n32k16.f32.f16.f16"]),
     hopper("gemm_w4_sm90_f16_m64", "HGMMA.64x64x16", &["m64n64k16.f32.f16.f16"]),

@@ -261,7 +261,7 @@ fn factor(format: Format, max_code: u8) -> f32 {
 }
 
 /// Tiles are copied in chunks of 16 bytes.
-fn code_rows(address: u64, order: CodeOrder) -> Result<u64> {
+pub(super) fn code_rows(address: u64, order: CodeOrder) -> Result<u64> {
     if order == CodeOrder::Tiles { aligned(address, "codes of x", 16) } else { Ok(address) }
 }
 

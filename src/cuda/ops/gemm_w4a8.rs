@@ -9,7 +9,9 @@ use crate::cuda::kernels;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::gemm_dense::aligned;
 use crate::cuda::ops::gemm_dense::whole_fours;
+use crate::cuda::ops::gemm_int8::code_rows;
 use crate::cuda::ops::quantize_int8::QuantizedRows;
+use crate::cuda::ops::quantize_int8::QuantizedSize;
 use crate::cuda::ops::tiles;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::tiles::RowAccess;
@@ -155,8 +157,6 @@ struct Kernels {
     t64: &'static Kernel,
     t128: &'static Kernel,
     unaligned: &'static Kernel,
-    /// Of [`gemm_int8`](crate::cuda::ops::gemm_int8): the sums are alike.
-    reduce: &'static Kernel,
 }
 
 const F16: Kernels = Kernels {
@@ -165,7 +165,6 @@ const F16: Kernels = Kernels {
     t64: &kernels::GEMM_W4A8_F16_M64,
     t128: &kernels::GEMM_W4A8_F16,
     unaligned: &kernels::GEMM_W4A8_F16_UNALIGNED,
-    reduce: &kernels::GEMM_INT8_REDUCE_F16,
 };
 
 const BF16: Kernels = Kernels {
@@ -174,7 +173,6 @@ const BF16: Kernels = Kernels {
     t64: &kernels::GEMM_W4A8_BF16_M64,
     t128: &kernels::GEMM_W4A8_BF16,
     unaligned: &kernels::GEMM_W4A8_BF16_UNALIGNED,
-    reduce: &kernels::GEMM_INT8_REDUCE_BF16,
 };
 
 /// Why the kernels cannot multiply x of `dtype` with outliers from `threshold` on; `None` when they can.
@@ -193,13 +191,14 @@ impl GemmW4A8<'_> {
     /// [`Error::Length`] when a region is too short; [`Error::Invalid`] when one is not aligned to its elements;
     /// [`Error::TooLarge`] when a side is beyond 31 bits; the driver's.
     pub fn enqueue(&self, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
-        let kernels = self.check(device)?;
+        self.check(device, CodeOrder::Rows)?;
+        let kernels = if self.dtype == Dtype::Bf16 { BF16 } else { F16 };
         let size = self.size();
         tiles::check_size(size, 1)?;
         if self.m == 0 {
             return Ok(());
         }
-        let mut args = self.args()?;
+        let mut args = self.args(CodeOrder::Rows)?;
         let access = RowAccess::of(&[args.x], size.k);
         let plan = Plan::new(device.limits(), size, access)?;
         let kernel = match (access, plan.tokens) {
@@ -217,20 +216,28 @@ impl GemmW4A8<'_> {
         }
         let scratch = scratch.holds("scratch memory", plan.partial_bytes(size), "splits of K x M x N sums")?;
         args.partials = aligned(scratch, "scratch memory", 16)?;
-        let grid = tiles::row_parts(self.m, size.n)?;
         // SAFETY: as above, and the scratch memory has room for the partial sums.
-        unsafe {
-            device.launch(kernel, plan.grid, shared_bytes, &args)?;
-            device.launch(kernels.reduce, grid, 0, &args)
-        }
+        unsafe { device.launch(kernel, plan.grid, shared_bytes, &args)? };
+        self.reduce(device, &args)
     }
 
-    fn size(&self) -> ProductSize {
+    /// Adds up the parts of K, which are enqueued before: as those of [`gemm_int8`](crate::cuda::ops::gemm_int8).
+    pub(super) fn reduce(&self, device: &CudaDevice, args: &GemmInt8Args) -> Result<()> {
+        let kernel = match self.dtype {
+            Dtype::Bf16 => &kernels::GEMM_INT8_REDUCE_BF16,
+            _ => &kernels::GEMM_INT8_REDUCE_F16,
+        };
+        let grid = tiles::row_parts(self.m, self.size().n)?;
+        // SAFETY: `args` is what the parts were enqueued with.
+        unsafe { device.launch(kernel, grid, 0, args) }
+    }
+
+    pub(super) fn size(&self) -> ProductSize {
         ProductSize { m: self.m, n: self.w.shape().n(), k: self.w.shape().k() }
     }
 
-    /// The kernels of the type, when there are some for this product.
-    fn check(&self, device: &CudaDevice) -> Result<Kernels> {
+    /// Whether there is a kernel for this product, x being in `order`.
+    pub(super) fn check(&self, device: &CudaDevice, order: CodeOrder) -> Result<()> {
         let refuse = |rule: String| Error::Unsupported {
             op: "multiplying by codes",
             subject: format!("int4_channel_group {} and {}", self.w.shape(), self.dtype),
@@ -242,33 +249,29 @@ impl GemmW4A8<'_> {
         if k > most {
             return Err(refuse(format!("K = {k} is above {most}, where sums in 32 bits may overflow")));
         }
-        if self.x.order != CodeOrder::Rows {
-            return Err(refuse(format!(
-                "the kernel takes codes of x in {:?}, not in {:?}",
-                CodeOrder::Rows,
-                self.x.order
-            )));
+        if self.x.order != order {
+            return Err(refuse(format!("the kernel takes codes of x in {order:?}, not in {:?}", self.x.order)));
         }
         if self.x.outliers.is_some() {
             return Err(refuse("the kernel has no outlier columns; dequantize, then multiply".into()));
         }
         match self.dtype {
-            Dtype::F16 => Ok(F16),
-            Dtype::Bf16 => Ok(BF16),
+            Dtype::F16 | Dtype::Bf16 => Ok(()),
             Dtype::F32 => Err(refuse("the kernel has f16 and bf16; dequantize, then multiply".into())),
         }
     }
 
-    /// The arguments but for the plan's, when the regions hold what the sizes say.
-    fn args(&self) -> Result<GemmInt8Args> {
+    /// The arguments but for the plan's, when the regions hold what the sizes say, x being in `order`.
+    pub(super) fn args(&self, order: CodeOrder) -> Result<GemmInt8Args> {
         let ProductSize { m, n, k } = self.size();
         let holds = |region: Region<'_>, what, count: usize, size: usize| {
             let rule = format!("M = {m}, N = {n}, K = {k}, values of {size} bytes");
             aligned(region.holds(what, count * size, &rule)?, what, size)
         };
+        let rows = QuantizedSize { m, k, n, dtype: self.dtype, has_outliers: false, order };
         let y = holds(self.y, "y", m * n, self.dtype.size_bytes())?;
         Ok(GemmInt8Args {
-            x: holds(self.x.codes, "codes of x", m * k, 1)?,
+            x: code_rows(holds(self.x.codes, "codes of x", rows.bytes()[0], 1)?, order)?,
             w: self.w.codes().ptr(),
             x_absmax: holds(self.x.absmax, "absmax of x", m, 4)?,
             x_sums: holds(self.x.sums, "sums of codes", m, 4)?,
