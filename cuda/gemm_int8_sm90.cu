@@ -6,8 +6,8 @@
 // in memory in the layout wgmma_w8 (wgmma_w8.cuh), K to 128 and rows to eights padded: what a tile needs of 128 of K is
 // contiguous, swizzled as wgmma reads it, and comes by one bulk copy.
 //
-// gemm_int8_sm90_{f16,bf16}_m{16,64,128,256}          INT8, tiles of 128 rows of W by so many tokens
-// gemm_int8_sm90_{f16,bf16}_affine_m{16,64,128,256}   affine INT8: W unsigned
+// gemm_int8_sm90_{f16,bf16}_m{16,64,128,192,256}          INT8, tiles of 128 rows of W (256 for 192 tokens) by so many tokens
+// gemm_int8_sm90_{f16,bf16}_affine_m{16,64,128,192,256}   affine INT8: W unsigned
 // With `partials` the sums of each part of K are stored, and gemm_int8_reduce of gemm_int8.cu finishes.
 //
 //   block: one a multiprocessor; for each unit of work (a tile of y by a part of K) of its own:
@@ -30,9 +30,14 @@
 
 namespace {
 
-template <int kTokens_, uint32_t kStages_>
+// Rows of W that the consumers multiply at once, 64 each.
+constexpr uint32_t kBlockRows = 64 * kConsumers;
+
+// `kBlocks` times those rows by `kTokens` of x.
+template <uint32_t kBlocks_, int kTokens_, uint32_t kStages_>
 struct TileShape {
-    static constexpr uint32_t kRows = 64 * kConsumers;
+    static constexpr uint32_t kBlocks = kBlocks_;
+    static constexpr uint32_t kRows = kBlocks * kBlockRows;
     static constexpr int kTokens = kTokens_;
     static constexpr uint32_t kStages = kStages_;
     static constexpr uint32_t kBytesW = kRows * kTileK;
@@ -71,9 +76,9 @@ __device__ __forceinline__ void produce(const GemmInt8Sm90Args &args, Pipeline<S
 template <int kTokens, typename Sum>
 using Sums = Sum[kTokens / 2];
 
-// sums += W * xᵀ over the unit's part of K, for the 64 rows of `consumer`.
+// sums += W * xᵀ over the unit's part of K, for the 64 rows of `consumer` in each block.
 template <typename Shape, typename W>
-__device__ __forceinline__ void multiply(Sums<Shape::kTokens, int32_t> &sums, const Unit &unit, Pipeline<Shape> &pipeline,
+__device__ __forceinline__ void multiply(Sums<Shape::kTokens, int32_t> (&sums)[Shape::kBlocks], const Unit &unit, Pipeline<Shape> &pipeline,
                                          uint32_t consumer) {
     uint32_t before = 0;
     for (uint32_t k = unit.k_begin; k < unit.k_end; ++k) {
@@ -82,8 +87,13 @@ __device__ __forceinline__ void multiply(Sums<Shape::kTokens, int32_t> &sums, co
         const uint64_t x = swizzled_tile(pipeline.tile_x());
         wgmma_fence();
         #pragma unroll
-        for (uint32_t step = 0; step < kTileK / 32; ++step)
-            wgmma_shared<W, int8_t, Shape::kTokens>(sums, w + 2 * step, x + 2 * step, 1);
+        for (uint32_t step = 0; step < kTileK / 32; ++step) {
+            #pragma unroll
+            for (uint32_t block = 0; block < Shape::kBlocks; ++block) {
+                const uint64_t own = w + block * (kBlockRows * kTileK / 16) + 2 * step;
+                wgmma_shared<W, int8_t, Shape::kTokens>(sums[block], own, x + 2 * step, 1);
+            }
+        }
         wgmma_commit();
         wgmma_wait<1>();
         if (k > unit.k_begin && threadIdx.x % 32 == 0) mbarrier_arrive(pipeline.empty(before));
@@ -91,7 +101,8 @@ __device__ __forceinline__ void multiply(Sums<Shape::kTokens, int32_t> &sums, co
         pipeline.advance();
     }
     wgmma_wait<0>();
-    pin(sums);
+    #pragma unroll
+    for (uint32_t block = 0; block < Shape::kBlocks; ++block) pin(sums[block]);
     if (threadIdx.x % 32 == 0) mbarrier_arrive(pipeline.empty(before));
 }
 
@@ -231,25 +242,31 @@ __device__ __forceinline__ void gemm_int8_sm90(const GemmInt8Sm90Args &args) {
         [&](const Pipeline<Shape> &at) { clear_rows<Shape::kRows>(at.tile_w(), args.w_blocks % (Shape::kRows / 8)); },
         [&] { produce(args, pipeline); },
         [&](const Unit &unit, uint32_t consumer) {
-            Sums<Shape::kTokens, int32_t> sums = {};
+            Sums<Shape::kTokens, int32_t> sums[Shape::kBlocks] = {};
             multiply<Shape, W>(sums, unit, pipeline, consumer);
-            finish<T, (W(-1) > 0), Shape>(sums, pipeline, args, unit);
+            Unit rows = unit;
+            #pragma unroll
+            for (uint32_t block = 0; block < Shape::kBlocks; ++block) {
+                finish<T, (W(-1) > 0), Shape>(sums[block], pipeline, args, rows);
+                rows.row += kBlockRows;
+            }
         });
 }
 
 }  // namespace
 
-// Four stages of 48 KB, six of 32, eight of 24, eight of 18: of the 227 KB of a block, and 144 to 192 KB under way.
-#define KERNEL(name, T, W, tokens, stages)                                                                            \
+// Four stages of 48 or 56 KB, six of 32, eight of 24, eight of 18: of the 227 KB of a block, and 144 to 224 KB under way.
+#define KERNEL(name, T, W, blocks, tokens, stages)                                                                    \
     extern "C" __global__ void __launch_bounds__(kThreads, 1) name##_m##tokens(const __grid_constant__ GemmInt8Sm90Args args) { \
-        gemm_int8_sm90<T, W, TileShape<tokens, stages>>(args);                                                         \
+        gemm_int8_sm90<T, W, TileShape<blocks, tokens, stages>>(args);                                                 \
     }
 
-#define KERNELS(name, T, W)       \
-    KERNEL(name, T, W, 16, 8)     \
-    KERNEL(name, T, W, 64, 8)     \
-    KERNEL(name, T, W, 128, 6)    \
-    KERNEL(name, T, W, 256, 4)
+#define KERNELS(name, T, W)          \
+    KERNEL(name, T, W, 1, 16, 8)     \
+    KERNEL(name, T, W, 1, 64, 8)     \
+    KERNEL(name, T, W, 1, 128, 6)    \
+    KERNEL(name, T, W, 1, 256, 4)    \
+    KERNEL(name, T, W, 2, 192, 4)
 
 KERNELS(gemm_int8_sm90_f16, __half, int8_t)
 KERNELS(gemm_int8_sm90_f16_affine, __half, uint8_t)

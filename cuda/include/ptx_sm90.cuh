@@ -131,9 +131,10 @@ __device__ __forceinline__ uint64_t swizzled_tile(uint32_t address) {
 #define REGISTERS_64 REGISTERS_32 \
     ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47" \
     ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define REGISTERS_128 REGISTERS_64 \
+#define REGISTERS_96 REGISTERS_64 \
     ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79" \
-    ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95" \
+    ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define REGISTERS_128 REGISTERS_96 \
     ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
     ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define OPERANDS_8(constraint, d, i)                                                                            \
@@ -142,6 +143,7 @@ __device__ __forceinline__ uint64_t swizzled_tile(uint32_t address) {
 #define OPERANDS_16(constraint, d, i) OPERANDS_8(constraint, d, i), OPERANDS_8(constraint, d, i + 8)
 #define OPERANDS_32(constraint, d, i) OPERANDS_16(constraint, d, i), OPERANDS_16(constraint, d, i + 16)
 #define OPERANDS_64(constraint, d, i) OPERANDS_32(constraint, d, i), OPERANDS_32(constraint, d, i + 32)
+#define OPERANDS_96(constraint, d, i) OPERANDS_64(constraint, d, i), OPERANDS_32(constraint, d, i + 64)
 #define OPERANDS_128(constraint, d, i) OPERANDS_64(constraint, d, i), OPERANDS_64(constraint, d, i + 64)
 
 // m64nNk16, a in registers: of a warp, its 16 rows as mma.m16n8k16 has them. d = a * b where `add` is 0.
@@ -187,6 +189,7 @@ WGMMA_S32_TYPES(16, 8, "8", "9", "10")
 WGMMA_S32_TYPES(32, 16, "16", "17", "18")
 WGMMA_S32_TYPES(64, 32, "32", "33", "34")
 WGMMA_S32_TYPES(128, 64, "64", "65", "66")
+WGMMA_S32_TYPES(192, 96, "96", "97", "98")
 WGMMA_S32_TYPES(256, 128, "128", "129", "130")
 
 // m64nNk32 of unsigned a and signed b, a in registers: of a warp, its 16 rows as mma.m16n8k32 has them.

@@ -210,6 +210,8 @@ kernels! {
         GEMM_INT8_SM90_F16_M64: "gemm_int8_sm90_f16_m64" of 384,
         /// f16, tiles of 128 tokens.
         GEMM_INT8_SM90_F16_M128: "gemm_int8_sm90_f16_m128" of 384,
+        /// f16, tiles of 192 tokens.
+        GEMM_INT8_SM90_F16_M192: "gemm_int8_sm90_f16_m192" of 384,
         /// f16, tiles of 256 tokens.
         GEMM_INT8_SM90_F16_M256: "gemm_int8_sm90_f16_m256" of 384,
         /// f16, affine INT8, tiles of 16 tokens.
@@ -218,6 +220,8 @@ kernels! {
         GEMM_INT8_SM90_F16_AFFINE_M64: "gemm_int8_sm90_f16_affine_m64" of 384,
         /// f16, affine INT8, tiles of 128 tokens.
         GEMM_INT8_SM90_F16_AFFINE_M128: "gemm_int8_sm90_f16_affine_m128" of 384,
+        /// f16, affine INT8, tiles of 192 tokens.
+        GEMM_INT8_SM90_F16_AFFINE_M192: "gemm_int8_sm90_f16_affine_m192" of 384,
         /// f16, affine INT8, tiles of 256 tokens.
         GEMM_INT8_SM90_F16_AFFINE_M256: "gemm_int8_sm90_f16_affine_m256" of 384,
         /// bf16, tiles of 16 tokens.
@@ -226,6 +230,8 @@ kernels! {
         GEMM_INT8_SM90_BF16_M64: "gemm_int8_sm90_bf16_m64" of 384,
         /// bf16, tiles of 128 tokens.
         GEMM_INT8_SM90_BF16_M128: "gemm_int8_sm90_bf16_m128" of 384,
+        /// bf16, tiles of 192 tokens.
+        GEMM_INT8_SM90_BF16_M192: "gemm_int8_sm90_bf16_m192" of 384,
         /// bf16, tiles of 256 tokens.
         GEMM_INT8_SM90_BF16_M256: "gemm_int8_sm90_bf16_m256" of 384,
         /// bf16, affine INT8, tiles of 16 tokens.
@@ -234,6 +240,8 @@ kernels! {
         GEMM_INT8_SM90_BF16_AFFINE_M64: "gemm_int8_sm90_bf16_affine_m64" of 384,
         /// bf16, affine INT8, tiles of 128 tokens.
         GEMM_INT8_SM90_BF16_AFFINE_M128: "gemm_int8_sm90_bf16_affine_m128" of 384,
+        /// bf16, affine INT8, tiles of 192 tokens.
+        GEMM_INT8_SM90_BF16_AFFINE_M192: "gemm_int8_sm90_bf16_affine_m192" of 384,
         /// bf16, affine INT8, tiles of 256 tokens.
         GEMM_INT8_SM90_BF16_AFFINE_M256: "gemm_int8_sm90_bf16_affine_m256" of 384,
     }

@@ -29,12 +29,17 @@ const SHAPES: [(usize, usize, usize); 7] =
     [(1, 1, 1), (3, 5, 17), (17, 33, 128), (8, 64, 129), (2, 130, 272), (65, 126, 300), (9, 129, 100)];
 
 /// A shape for each tile that the plan has, so that it takes it, and what the plan must say of it.
-const TILES: [((usize, usize, usize), TokenTile); 4] = [
+const TILES: [((usize, usize, usize), TokenTile); 5] = [
     ((16, 17_000, 130), TokenTile::T16),
     ((50, 17_000, 40), TokenTile::T64),
-    ((120, 17_000, 40), TokenTile::T128),
+    ((120, 16_800, 40), TokenTile::T128),
+    ((190, 17_000, 40), TokenTile::T192),
     ((250, 17_000, 40), TokenTile::T256),
 ];
+
+/// Several units a block, more stages than the pipeline has: both parities of every barrier.
+const LARGE: [((usize, usize, usize), TokenTile); 2] =
+    [((515, 17_300, 300), TokenTile::T192), ((256, 33_000, 300), TokenTile::T256)];
 
 /// Every kernel over shapes that hurt.
 pub fn against_reference(bench: &Bench) {
@@ -59,12 +64,12 @@ pub fn against_reference(bench: &Bench) {
                 for format in [INT8, ASYMMETRIC] {
                     Case::new(shape, format, dtype, None, 302).in_tiles().check(&device);
                 }
-                let (m, _, k) = shape;
-                Case::new((m, 17_000, k), INT8, dtype, Some(3), 303).in_tiles().check(&device);
+                Case::new(shape, INT8, dtype, Some(3), 303).in_tiles().check(&device);
             }
         }
-        // Several units a block, more stages than the pipeline has: both parities of every barrier.
-        Case::new((515, 8700, 700), INT8, Dtype::Bf16, None, 304).in_tiles().check(&device);
+        for (shape, _) in LARGE {
+            Case::new(shape, INT8, Dtype::Bf16, None, 304).in_tiles().check(&device);
+        }
         largest_sums_do_not_overflow(&device);
     }
 }
@@ -72,9 +77,13 @@ pub fn against_reference(bench: &Bench) {
 #[test]
 fn the_shapes_for_each_tile_are_planned_with_it() {
     let device = crate::simulator::Simulator::new(90).device();
-    for ((m, n, k), tile) in TILES {
-        let plan = gemm_int8_sm90::plan(cuda_device(&device).limits(), ProductSize { m, n, k }).unwrap();
-        assert_eq!((plan.tile, plan.splits), (tile, 1), "[{m}, {n}, {k}]: {plan:?}");
+    let plan = |(m, n, k)| gemm_int8_sm90::plan(cuda_device(&device).limits(), ProductSize { m, n, k }).unwrap();
+    for (shape, tile) in TILES.into_iter().chain(LARGE) {
+        assert_eq!((plan(shape).tile, plan(shape).splits), (tile, 1), "{shape:?}: {:?}", plan(shape));
+    }
+    for (shape, _) in LARGE {
+        let plan = plan(shape);
+        assert!(plan.token_tiles * plan.row_tiles > plan.grid[0], "{shape:?}: {plan:?}");
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cuda::ops::gemm_int8_sm90::check_order;
 use crate::cuda::ops::gemm_w4a8::GemmW4A8;
 use crate::cuda::ops::persistent_sm90;
 use crate::cuda::ops::persistent_sm90::Plan;
+use crate::cuda::ops::persistent_sm90::Shape;
 use crate::cuda::ops::persistent_sm90::Shapes;
 use crate::cuda::ops::persistent_sm90::TokenTile;
 use crate::cuda::ops::tiles::ProductSize;
@@ -23,9 +24,12 @@ use crate::values::Dtype;
 
 /// Tiles of 256 rows of W, eight warps of two units side by side, as in cuda/gemm_w4a8_sm90.cu.
 const SHAPES: Shapes = Shapes {
-    rows: 8 * UNIT_ROWS,
-    w_bytes: 8 * 2 * UNIT_BYTES,
-    tiles: &[(TokenTile::T16, 8), (TokenTile::T64, 8), (TokenTile::T128, 6)],
+    row_bytes: 2 * UNIT_BYTES / UNIT_ROWS,
+    kernels: &[
+        Shape { rows: 8 * UNIT_ROWS, tile: TokenTile::T16, stages: 8 },
+        Shape { rows: 8 * UNIT_ROWS, tile: TokenTile::T64, stages: 8 },
+        Shape { rows: 8 * UNIT_ROWS, tile: TokenTile::T128, stages: 6 },
+    ],
 };
 
 /// How x is to lie for the product on `device`: in tiles where it has wgmma and this build has code for it.
@@ -108,8 +112,8 @@ mod tests {
     #[test]
     fn a_stage_holds_what_the_kernel_copies() {
         // W: 256 rows of 128 half bytes, with a multiplier and an offset for each 64; x: 128 bytes a token.
-        assert_eq!(SHAPES.w_bytes, 256 * 128 / 2 + 256 * 2 * 2);
-        assert_eq!(SHAPES.shared_bytes((TokenTile::T128, 6)), 6 * (17_408 + 128 * 128 + 16) + 8 * 128);
+        assert_eq!(256 * SHAPES.row_bytes, 256 * 128 / 2 + 256 * 2 * 2);
+        assert_eq!(SHAPES.shared_bytes(&SHAPES.kernels[2]), 6 * (17_408 + 128 * 128 + 16) + 8 * 128);
     }
 
     #[test]

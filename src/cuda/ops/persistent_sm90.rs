@@ -37,6 +37,8 @@ pub enum TokenTile {
     T64,
     /// 128.
     T128,
+    /// 192.
+    T192,
     /// 256.
     T256,
 }
@@ -48,27 +50,38 @@ impl TokenTile {
             Self::T16 => 16,
             Self::T64 => 64,
             Self::T128 => 128,
+            Self::T192 => 192,
             Self::T256 => 256,
         }
     }
 }
 
+/// The shape of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Rows of W in a tile of y.
+    pub rows: usize,
+    /// Rows of x in it.
+    pub tile: TokenTile,
+    /// Stages in shared memory: kStages of the kernel.
+    pub stages: usize,
+}
+
 /// The shapes that the kernels of a family have.
 #[derive(Clone, Copy, Debug)]
 pub struct Shapes {
-    /// Rows of W in a tile of y.
-    pub rows: usize,
-    /// Bytes of W in a stage: those rows by 128 of K.
-    pub w_bytes: usize,
-    /// The tiles that there are, and the stages of each in shared memory: kStages of the kernel.
-    pub tiles: &'static [(TokenTile, usize)],
+    /// Bytes of a row of W in a stage, 128 of K.
+    pub row_bytes: usize,
+    /// The kernels.
+    pub kernels: &'static [Shape],
 }
 
 impl Shapes {
     /// Shared memory: the stages, two barriers of 8 bytes for each, and 8 bytes for each token.
-    pub fn shared_bytes(&self, (tile, stages): (TokenTile, usize)) -> u32 {
-        let stage = self.w_bytes + tile.tokens() * ATOM_COLS;
-        (stages * (stage + 16) + 8 * tile.tokens()) as u32
+    pub fn shared_bytes(&self, shape: &Shape) -> u32 {
+        let tokens = shape.tile.tokens();
+        let stage = shape.rows * self.row_bytes + tokens * ATOM_COLS;
+        (shape.stages * (stage + 16) + 8 * tokens) as u32
     }
 }
 
@@ -77,6 +90,8 @@ impl Shapes {
 pub struct Plan {
     /// Rows of x in a tile.
     pub tile: TokenTile,
+    /// Rows of W in a tile.
+    pub rows: usize,
     /// Tiles of y along M.
     pub token_tiles: u32,
     /// Tiles of y along N.
@@ -135,28 +150,29 @@ impl Plan {
 pub fn plan(shapes: &Shapes, limits: &Limits, size: ProductSize) -> Result<Plan> {
     tiles::check_size(size, 1)?;
     let too_large = || Error::TooLarge { what: "product", shape: vec![size.m, size.n] };
-    let candidates = shapes.tiles.iter().flat_map(|&tile| {
+    let candidates = shapes.kernels.iter().flat_map(|shape| {
         // Where tiles occupy all multiprocessors, parts would only add to the work.
-        let tiles = size.m.div_ceil(tile.0.tokens()) * size.n.div_ceil(shapes.rows);
+        let tiles = size.m.div_ceil(shape.tile.tokens()) * size.n.div_ceil(shape.rows);
         let most = if tiles < limits.num_sms as usize { MAX_SPLITS } else { 1 };
-        (1..=most).map(move |splits| cut(shapes, limits, size, tile, splits))
+        (1..=most).map(move |splits| cut(shapes, limits, size, shape, splits))
     });
     let best = candidates.min_by_key(|plan| cost(shapes, limits, size, plan)).ok_or_else(too_large)?;
     if best.units() < 1 << 31 { Ok(best) } else { Err(too_large()) }
 }
 
 /// The plan of these tiles, with as many parts as whole tiles of K make of `splits`.
-fn cut(shapes: &Shapes, limits: &Limits, size: ProductSize, tile: (TokenTile, usize), splits: usize) -> Plan {
+fn cut(shapes: &Shapes, limits: &Limits, size: ProductSize, shape: &Shape, splits: usize) -> Plan {
     let k_tiles = size.k.div_ceil(ATOM_COLS).max(1);
     let tiles_per_split = k_tiles.div_ceil(splits);
     let mut plan = Plan {
-        tile: tile.0,
-        token_tiles: size.m.div_ceil(tile.0.tokens()) as u32,
-        row_tiles: size.n.div_ceil(shapes.rows) as u32,
+        tile: shape.tile,
+        rows: shape.rows,
+        token_tiles: size.m.div_ceil(shape.tile.tokens()) as u32,
+        row_tiles: size.n.div_ceil(shape.rows) as u32,
         tiles_per_split: tiles_per_split as u32,
         splits: k_tiles.div_ceil(tiles_per_split) as u32,
         grid: [1, 1, 1],
-        shared_bytes: shapes.shared_bytes(tile),
+        shared_bytes: shapes.shared_bytes(shape),
     };
     plan.grid[0] = plan.units().min(limits.num_sms.into()) as u32;
     plan
@@ -171,8 +187,8 @@ fn cut(shapes: &Shapes, limits: &Limits, size: ProductSize, tile: (TokenTile, us
 fn cost(shapes: &Shapes, limits: &Limits, size: ProductSize, plan: &Plan) -> u64 {
     const L2_BYTES: u64 = 32;
     let (tokens, sms) = (plan.tile.tokens(), u64::from(limits.num_sms));
-    let copied = (shapes.w_bytes + tokens.min(size.m.next_multiple_of(8)) * ATOM_COLS) as u64;
-    let sums = (shapes.rows * tokens) as u64;
+    let copied = (plan.rows * shapes.row_bytes + tokens.min(size.m.next_multiple_of(8)) * ATOM_COLS) as u64;
+    let sums = (plan.rows * tokens) as u64;
     let stage = (sums * ATOM_COLS as u64 / 4096).max(copied / L2_BYTES);
     let unit = u64::from(plan.tiles_per_split) * stage + 1500 + 10 * sums / 128;
     let partials = 2 * plan.partial_bytes(size) as u64 / (sms * L2_BYTES);
@@ -213,7 +229,7 @@ pub(super) mod tests {
                 let plan = plan(shapes, &limits, size).unwrap();
                 let case = format!("{num_sms} {size:?} {plan:?}");
                 assert_eq!(plan.token_tiles as usize, m.div_ceil(plan.tile.tokens()), "{case}");
-                assert_eq!(plan.row_tiles as usize, n.div_ceil(shapes.rows), "{case}");
+                assert_eq!(plan.row_tiles as usize, n.div_ceil(plan.rows), "{case}");
                 assert_eq!(k.div_ceil(128).div_ceil(plan.tiles_per_split as usize), plan.splits as usize, "{case}");
                 assert_eq!(u64::from(plan.grid[0]), plan.units().min(num_sms.into()), "{case}");
                 assert!((1..=limits.shared_bytes_per_block).contains(&plan.shared_bytes), "{case}");
