@@ -114,11 +114,11 @@ fn pieces(map: &TensorMap, corner: &[i64], shared: u32) -> Vec<Piece> {
 /// The address of the element with first coordinate 0 in a row of the box; `None` if the row is outside the tensor.
 fn row_address(map: &TensorMap, corner: &[i64], row: u32) -> Option<u64> {
     let (mut rest, mut address) = (row, map.global_address);
-    for dimension in 1..map.rank() {
+    for (dimension, &from) in corner.iter().enumerate().skip(1) {
         let elements = map.box_elements(dimension);
         let step = i64::from(rest % elements * map.element_strides[dimension]);
         rest /= elements;
-        let coordinate = u64::try_from(corner[dimension] + step).ok()?;
+        let coordinate = u64::try_from(from + step).ok()?;
         if coordinate >= map.dims[dimension] {
             return None;
         }
