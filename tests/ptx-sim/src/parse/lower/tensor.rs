@@ -16,14 +16,8 @@ use crate::types::Type;
 
 /// `cp.async.bulk.tensor` and its prefetch; `async`, `bulk` and `tensor` are taken.
 pub fn copy(mut d: Decoder<'_>) -> Decoded {
-    let rank = match d.take_any(&["1d", "2d", "3d", "4d", "5d"]) {
-        Some("1d") => 1,
-        Some("2d") => 2,
-        Some("3d") => 3,
-        Some("4d") => 4,
-        Some(_) => 5,
-        None => return Err(d.error(".1d, .2d, .3d, .4d or .5d is missing")),
-    };
+    let rank = ["1d", "2d", "3d", "4d", "5d"].into_iter().position(|name| d.take(name));
+    let rank = 1 + rank.ok_or_else(|| d.error(".1d, .2d, .3d, .4d or .5d is missing"))?;
     let foreign = |name: &str| {
         let kinds = ["im2col", "tile::", "multicast", "cta_group"];
         kinds.iter().any(|kind| name.starts_with(kind)).then(|| name.to_owned())
