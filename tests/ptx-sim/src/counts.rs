@@ -125,7 +125,7 @@ pub struct Counts {
     pub shared_stores: SharedTraffic,
     /// Global memory read by `cp.async`.
     pub async_copies: GlobalTraffic,
-    /// Bytes moved by `cp.async.bulk`.
+    /// Bytes of global memory that `cp.async.bulk` moved: what tensor copies fill with zeros is not among them.
     pub bulk_copy_bytes: u64,
     /// Blocks executed.
     pub blocks: u64,

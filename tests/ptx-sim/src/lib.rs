@@ -45,13 +45,15 @@
 //! - Blocks run in the order of their index, as many at a time as there are host threads: a block that spins on what a
 //!   later block writes is reported as making no progress. Races between blocks are not looked for.
 //! - Acquire and release through flags in shared memory do not order other accesses; mbarriers and barriers do.
-//! - Not known, hence parse errors: functions and calls, clusters of more than one block, tensor maps, textures, sparse
-//!   and block-scaled matrices, 128-bit registers, packed 16-bit integers, video instructions.
+//! - Not known, hence parse errors: functions and calls, clusters of more than one block, textures, sparse and
+//!   block-scaled matrices, 128-bit registers, packed 16-bit integers, video instructions; of tensor copies im2col,
+//!   gathers, multicasts, reductions and maps that a kernel modifies.
 //!
 //! # Map
 //!
 //! - `parse/`: PTX text to the decoded form in `ir/`; `cfg`: where diverged lanes meet again.
 //! - `exec/`: blocks on host threads, warps of 32 lanes in lockstep, one file per instruction family.
+//! - [`tensor_map`]: what `cp.async.bulk.tensor` takes; [`TensorMap::encode`] stands in for the driver's.
 //! - [`memory`]: global memory, shared memory with its shadow, and races.
 //! - [`findings`] and [`counts`]: what a launch reports.
 
@@ -66,6 +68,7 @@ pub mod memory;
 mod module;
 pub mod numeric;
 mod parse;
+pub mod tensor_map;
 pub mod types;
 
 pub use counts::Class;
@@ -76,9 +79,12 @@ pub use launch::DeviceLimits;
 pub use launch::Launch;
 pub use launch::LaunchError;
 pub use launch::Report;
+pub use matrix::swizzle::Swizzle;
 pub use memory::Memory;
 pub use memory::MemoryError;
 pub use module::Entry;
 pub use module::Module;
 pub use module::Parameter;
 pub use parse::ParseError;
+pub use tensor_map::TensorMap;
+pub use tensor_map::TensorMapError;

@@ -49,7 +49,7 @@ impl<'a> Block<'a> {
             self.wake();
             let Some(warp) = self.pick() else {
                 // Whatever completes on its own does so as late as it may: when everyone waits.
-                if bulk::progress(&mut self.env) {
+                if !self.is_finished() && bulk::progress(&mut self.env) {
                     continue;
                 }
                 break self.stuck();
@@ -88,9 +88,13 @@ impl<'a> Block<'a> {
         of_ready.nth(chosen).map(|(index, _)| index)
     }
 
+    fn is_finished(&self) -> bool {
+        self.warps.iter().all(|warp| warp.state == WarpState::Finished)
+    }
+
     /// Nobody can go on: the end, or a deadlock. True if it is the latter.
     fn stuck(&mut self) -> bool {
-        if self.warps.iter().all(|warp| warp.state == WarpState::Finished) {
+        if self.is_finished() {
             return false;
         }
         self.deadlock("no warp can go on");

@@ -1,4 +1,4 @@
-//! `cp.async.bulk` of one dimension, and what else completes on its own time.
+//! `cp.async.bulk`, and what else completes on its own time.
 
 use crate::FindingKind;
 use crate::exec::access::Kind;
@@ -17,13 +17,33 @@ const GRANULE_BYTES: u64 = 16;
 /// The agent that moves bulk copies.
 pub const BULK_AGENT: u32 = 0;
 
+/// What one lane copies between shared and global memory.
+#[derive(Debug)]
+pub struct Transfer {
+    /// Address and length in shared memory. What no piece covers is zeroed on the way there, and untouched on the way
+    /// back.
+    pub shared: u64,
+    pub bytes: u32,
+    pub pieces: Vec<Piece>,
+}
+
+/// Bytes that are contiguous in both memories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// From the start of the copy in shared memory.
+    pub offset: u32,
+    /// In global memory.
+    pub address: u64,
+    pub bytes: u32,
+}
+
 /// An operation that was asked for and has not happened.
 #[derive(Debug)]
 enum Pending {
     ToShared {
         dst_offset: usize,
-        src_address: u64,
         bytes: u32,
+        pieces: Vec<Piece>,
         mbarrier: usize,
         site: Site,
     },
@@ -37,11 +57,10 @@ enum Pending {
 }
 
 /// A copy to global memory that waits for its thread's `wait_group`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct ToGlobal {
     src_offset: usize,
-    dst_address: u64,
-    bytes: u32,
+    pieces: Vec<Piece>,
     site: Site,
 }
 
@@ -85,11 +104,14 @@ pub fn progress(env: &mut Environment<'_>) -> bool {
     }
     let chosen = env.rng.below(count) as usize;
     match env.asynchronous.pending.swap_remove(chosen) {
-        Pending::ToShared { dst_offset, src_address, bytes, mbarrier, site } => {
+        Pending::ToShared { dst_offset, bytes, pieces, mbarrier, site } => {
             env.site = site;
             let mut data = vec![0; bytes as usize];
-            if let Some(allocation) = env.check_global(0, src_address, bytes) {
-                allocation.read_bytes(src_address, &mut data);
+            for piece in pieces {
+                if let Some(allocation) = env.check_global(0, piece.address, piece.bytes) {
+                    let start = piece.offset as usize;
+                    allocation.read_bytes(piece.address, &mut data[start..start + piece.bytes as usize]);
+                }
             }
             env.shared.finish_copy(dst_offset, &data);
             let agent = env.shared.races.agent(BULK_AGENT);
@@ -121,22 +143,30 @@ pub fn copy(warp: &Warp, env: &mut Environment<'_>, copy: &BulkCopy, mask: u32) 
             env.report(FindingKind::Misaligned, lane, None, message);
             continue;
         }
-        env.counts.bulk_copy_bytes += u64::from(size);
+        let transfer = |shared, global| {
+            let pieces = vec![Piece { offset: 0, address: global, bytes: size }];
+            Transfer { shared, bytes: size, pieces }
+        };
         match mbarriers {
-            Some(mbarriers) => to_shared(env, lane, (dst[lane], src[lane], size), mbarriers[lane]),
-            None => to_global(env, lane, (dst[lane], src[lane], size)),
+            Some(mbarriers) => to_shared(env, lane, transfer(dst[lane], src[lane]), mbarriers[lane]),
+            None => to_global(env, lane, transfer(src[lane], dst[lane])),
         }
     }
 }
 
-fn to_shared(env: &mut Environment<'_>, lane: usize, (dst, src, bytes): (u64, u64, u32), mbarrier: u64) {
-    let Some(allocation) = env.check_global(lane, src, bytes) else { return };
-    if !(0..bytes).step_by(8).all(|at| allocation.is_written(src + u64::from(at), 8)) {
-        let message = "a bulk copy of bytes that nobody wrote".to_owned();
-        env.report(FindingKind::Unwritten, lane, Some((Space::Global, src, bytes)), message);
+/// Begins a copy to shared memory that completes at an mbarrier.
+pub fn to_shared(env: &mut Environment<'_>, lane: usize, transfer: Transfer, mbarrier: u64) {
+    let Transfer { shared, bytes, pieces } = transfer;
+    for piece in &pieces {
+        let Some(allocation) = env.check_global(lane, piece.address, piece.bytes) else { return };
+        let is_written = |at: u32| allocation.is_written(piece.address + u64::from(at), (piece.bytes - at).min(8));
+        if !(0..piece.bytes).step_by(8).all(is_written) {
+            let message = "a bulk copy of bytes that nobody wrote".to_owned();
+            env.report(FindingKind::Unwritten, lane, Some((Space::Global, piece.address, piece.bytes)), message);
+        }
     }
-    let Some(dst_offset) = env.check_shared(lane, dst, bytes, Kind::Write) else { return };
-    env.report_overlap(lane, dst, bytes);
+    let Some(dst_offset) = env.check_shared(lane, shared, bytes, Kind::Write) else { return };
+    env.report_overlap(lane, shared, bytes);
     let Some(mbarrier) = env.check_shared(lane, mbarrier, 8, Kind::Atomic) else { return };
     if !env.mbarriers.contains_key(&mbarrier) {
         let message = "no mbarrier was initialised where the copy completes".to_owned();
@@ -144,18 +174,29 @@ fn to_shared(env: &mut Environment<'_>, lane: usize, (dst, src, bytes): (u64, u6
         env.report(FindingKind::BarrierMisuse, lane, Some((Space::Shared, address, 8)), message);
         return;
     }
+    count(env, &pieces);
     env.shared.mark_pending(dst_offset, bytes as usize);
     let site = env.site;
-    env.asynchronous.pending.push(Pending::ToShared { dst_offset, src_address: src, bytes, mbarrier, site });
+    env.asynchronous.pending.push(Pending::ToShared { dst_offset, bytes, pieces, mbarrier, site });
 }
 
-fn to_global(env: &mut Environment<'_>, lane: usize, (dst, src, bytes): (u64, u64, u32)) {
-    if env.check_global(lane, dst, bytes).is_none() {
-        return;
+/// Begins a copy to global memory, in the open group of the lane's thread.
+pub fn to_global(env: &mut Environment<'_>, lane: usize, transfer: Transfer) {
+    let Transfer { shared, bytes, pieces } = transfer;
+    let Some(src_offset) = env.bounds_of_shared(lane, shared, bytes) else { return };
+    for piece in &pieces {
+        if env.check_global(lane, piece.address, piece.bytes).is_none() {
+            return;
+        }
+        check_shared_source(env, lane, (shared + u64::from(piece.offset), piece.bytes), BULK_AGENT);
     }
-    let Some(src_offset) = check_shared_source(env, lane, (src, bytes), BULK_AGENT) else { return };
+    count(env, &pieces);
     let (thread, site) = (env.thread(lane) as usize, env.site);
-    env.asynchronous.threads[thread].open.push(ToGlobal { src_offset, dst_address: dst, bytes, site });
+    env.asynchronous.threads[thread].open.push(ToGlobal { src_offset, pieces, site });
+}
+
+fn count(env: &mut Environment<'_>, pieces: &[Piece]) {
+    env.counts.bulk_copy_bytes += pieces.iter().map(|piece| u64::from(piece.bytes)).sum::<u64>();
 }
 
 /// Checks that an asynchronous operation may read shared bytes, and stamps the read in the name of an agent.
@@ -212,11 +253,14 @@ pub fn wait(warp: &Warp, env: &mut Environment<'_>, pending: u32, mask: u32) {
 }
 
 fn carry_out(env: &mut Environment<'_>, copy: ToGlobal) {
-    let Some(allocation) = env.check_global(0, copy.dst_address, copy.bytes) else { return };
-    let shared = &env.shared;
-    for at in (0..copy.bytes).step_by(8) {
-        let value = shared.load(copy.src_offset + at as usize, 8);
-        allocation.store(copy.dst_address + u64::from(at), 8, value);
+    for piece in copy.pieces {
+        let Some(allocation) = env.check_global(0, piece.address, piece.bytes) else { return };
+        let start = copy.src_offset + piece.offset as usize;
+        for at in (0..piece.bytes).step_by(8) {
+            let size = (piece.bytes - at).min(8);
+            let value = env.shared.load(start + at as usize, size as usize);
+            allocation.store(piece.address + u64::from(at), size, value);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::exec::integer;
 use crate::exec::load_store;
 use crate::exec::matrix;
 use crate::exec::shuffle;
+use crate::exec::tensor;
 use crate::exec::warp::Lanes;
 use crate::exec::warp::Warp;
 use crate::exec::warp::lanes_of;
@@ -46,6 +47,7 @@ pub fn execute(warp: &mut Warp, env: &mut Environment<'_>, operation: &Operation
         Operation::CopyAsync(copy) => copy_async::copy(warp, env, copy, mask),
         Operation::CommitGroup => copy_async::commit(env, mask),
         Operation::BulkCopy(copy) => bulk::copy(warp, env, copy, mask),
+        Operation::TensorCopy(copy) => tensor::copy(warp, env, copy, mask),
         Operation::BulkCommit => bulk::commit(env, mask),
         Operation::BulkWait { pending } => bulk::wait(warp, env, *pending, mask),
         Operation::ProxyFence => {

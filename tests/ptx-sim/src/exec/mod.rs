@@ -18,6 +18,7 @@ mod rng;
 mod shuffle;
 mod special;
 mod step;
+mod tensor;
 mod traffic;
 mod warp;
 mod wgmma;

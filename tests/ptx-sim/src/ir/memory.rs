@@ -120,3 +120,16 @@ pub struct BulkCopy {
     /// Present if the copy goes to shared memory.
     pub mbarrier: Option<Address>,
 }
+
+/// `cp.async.bulk.tensor`: a box of a tensor to shared memory with an mbarrier, or from there in a group.
+#[derive(Debug)]
+pub struct TensorCopy {
+    /// In shared memory.
+    pub shared: Address,
+    /// Generic.
+    pub map: Address,
+    /// Of the box's first element, signed 32 bits each, the innermost first.
+    pub coordinates: Vec<Operand>,
+    /// Present if the copy goes to shared memory.
+    pub mbarrier: Option<Address>,
+}

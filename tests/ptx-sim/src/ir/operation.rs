@@ -25,6 +25,7 @@ use crate::ir::PredicateOperand;
 use crate::ir::SetPredicate;
 use crate::ir::Shuffle;
 use crate::ir::Store;
+use crate::ir::TensorCopy;
 use crate::ir::Vote;
 use crate::ir::VoteDestination;
 use crate::ir::WarpgroupMultiply;
@@ -211,6 +212,7 @@ pub enum Operation {
     },
     Mbarrier(Mbarrier),
     BulkCopy(BulkCopy),
+    TensorCopy(TensorCopy),
     BulkCommit,
     /// Waits until at most this many groups of bulk copies from shared memory are pending.
     BulkWait {

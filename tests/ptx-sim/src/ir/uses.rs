@@ -133,6 +133,12 @@ fn of_memory(operation: &Operation, uses: &mut Uses) -> bool {
             uses.read([&copy.bytes]);
             copy.mbarrier.iter().for_each(|address| uses.address(address));
         }
+        Operation::TensorCopy(copy) => {
+            uses.address(&copy.shared);
+            uses.address(&copy.map);
+            uses.read(&copy.coordinates);
+            copy.mbarrier.iter().for_each(|address| uses.address(address));
+        }
         Operation::Mbarrier(barrier) => {
             uses.write(&barrier.dst);
             uses.read(&barrier.value);

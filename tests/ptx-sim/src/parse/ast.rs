@@ -109,6 +109,8 @@ pub enum RawOperand {
     Vector(Vec<RawOperand>),
     /// `[base + offset]`
     Address(Box<RawOperand>, i64),
+    /// `[base + offset, {a, b}]`: a tensor map and coordinates
+    TensorAddress(Box<RawOperand>, i64, Vec<RawOperand>),
     /// `a|b`
     Pair(Box<RawOperand>, Box<RawOperand>),
 }

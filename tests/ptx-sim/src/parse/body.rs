@@ -144,17 +144,7 @@ fn operand(cursor: &mut Cursor) -> Result<RawOperand, ParseError> {
 fn single_operand(cursor: &mut Cursor) -> Result<RawOperand, ParseError> {
     match cursor.peek() {
         Some(TokenKind::Symbol('[')) => address(cursor),
-        Some(TokenKind::Symbol('{')) => {
-            cursor.advance();
-            let mut elements = Vec::new();
-            while !cursor.take('}') {
-                if !elements.is_empty() {
-                    cursor.expect(',')?;
-                }
-                elements.push(single_operand(cursor)?);
-            }
-            Ok(RawOperand::Vector(elements))
-        }
+        Some(TokenKind::Symbol('{')) => Ok(RawOperand::Vector(vector(cursor)?)),
         Some(TokenKind::Symbol('!')) => {
             cursor.advance();
             Ok(RawOperand::Not(cursor.name("a predicate")?))
@@ -166,6 +156,19 @@ fn single_operand(cursor: &mut Cursor) -> Result<RawOperand, ParseError> {
         }
         _ => Ok(RawOperand::Number(cursor.number()?)),
     }
+}
+
+/// `{a, b}`
+fn vector(cursor: &mut Cursor) -> Result<Vec<RawOperand>, ParseError> {
+    cursor.expect('{')?;
+    let mut elements = Vec::new();
+    while !cursor.take('}') {
+        if !elements.is_empty() {
+            cursor.expect(',')?;
+        }
+        elements.push(single_operand(cursor)?);
+    }
+    Ok(elements)
 }
 
 /// `name` or `name+16` outside brackets, as `mov.u32 %r1, table+16` has it.
@@ -187,6 +190,11 @@ fn address(cursor: &mut Cursor) -> Result<RawOperand, ParseError> {
     let mut offset = 0;
     if cursor.take('+') || cursor.next_is('-') {
         offset = cursor.integer()? as i64;
+    }
+    if cursor.take(',') {
+        let coordinates = vector(cursor)?;
+        cursor.expect(']')?;
+        return Ok(RawOperand::TensorAddress(Box::new(base), offset, coordinates));
     }
     cursor.expect(']')?;
     Ok(RawOperand::Address(Box::new(base), offset))

@@ -19,6 +19,7 @@ use crate::parse::lower::decoder::Decoder;
 use crate::parse::lower::matrix::shape;
 use crate::parse::lower::memory::take_hints;
 use crate::parse::lower::memory::take_space;
+use crate::parse::lower::tensor;
 use crate::types::Type;
 
 /// `mbarrier`
@@ -78,8 +79,11 @@ pub fn copy_arrive(mut d: Decoder<'_>) -> Decoded {
     d.finish(Operation::Mbarrier(barrier), Class::Barrier)
 }
 
-/// `cp.async.bulk` of one dimension; `async` and `bulk` are taken.
+/// `cp.async.bulk`; `async` and `bulk` are taken.
 pub fn bulk_copy(mut d: Decoder<'_>) -> Decoded {
+    if d.take("tensor") {
+        return tensor::copy(d);
+    }
     if d.take("commit_group") {
         return d.finish(Operation::BulkCommit, Class::AsyncCopy);
     }

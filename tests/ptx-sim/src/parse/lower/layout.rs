@@ -125,7 +125,7 @@ fn collect<'a>(operand: &'a RawOperand, names: &mut HashSet<&'a str>) {
         RawOperand::Name(name) | RawOperand::Offset(name, _) => {
             names.insert(name);
         }
-        RawOperand::Address(base, _) => collect(base, names),
+        RawOperand::Address(base, _) | RawOperand::TensorAddress(base, ..) => collect(base, names),
         _ => {}
     }
 }

@@ -308,6 +308,9 @@ pub fn hint(mut d: Decoder<'_>) -> Decoded {
         "prefetch" | "prefetchu" | "applypriority" | "discard" => {
             take_hints(&mut d);
             take_space(&mut d);
+            if d.mnemonic == "prefetch" {
+                d.take("tensormap");
+            }
             d.take_all(|name| matches!(name, "L1" | "L2" | "L2::evict_normal" | "L2::evict_last"));
             if !matches!(d.operand(0)?, RawOperand::Address(..)) {
                 return Err(d.error("an address is expected"));

@@ -13,6 +13,7 @@ mod memory;
 mod names;
 mod special;
 mod sync;
+mod tensor;
 
 use crate::Class;
 use crate::Entry;
@@ -213,7 +214,7 @@ fn is_switch_point(operation: &Operation) -> bool {
         Load(load) => !matches!(load.space, Some(crate::findings::Space::Param | crate::findings::Space::Const)),
         Store(_) | LoadMatrix(_) | StoreMatrix(_) | Atomic(_) | Barrier(_) | Fence | CopyAsync(_) | CommitGroup => true,
         WaitGroup { .. } | Shuffle(_) | WarpBarrier { .. } | Mbarrier(_) | BulkCopy(_) | BulkCommit => true,
-        BulkWait { .. } | ProxyFence | WgmmaCommit | WgmmaWait { .. } => true,
+        TensorCopy(_) | BulkWait { .. } | ProxyFence | WgmmaCommit | WgmmaWait { .. } => true,
         _ => false,
     }
 }
