@@ -34,6 +34,13 @@ pub struct Limits {
     pub memory_bytes: usize,
 }
 
+impl Limits {
+    /// Whether it has wgmma: compute capability 9.0, and no later one.
+    pub fn has_wgmma(&self) -> bool {
+        self.capability == 90
+    }
+}
+
 /// One launch of a kernel: a one-dimensional block of [`Kernel::threads`] threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {

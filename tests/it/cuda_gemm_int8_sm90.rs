@@ -4,7 +4,6 @@ use lowbit::Dtype;
 use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::ops::gemm_int8::GemmInt8;
 use lowbit::cuda::ops::gemm_int8_sm90;
-use lowbit::cuda::ops::persistent_sm90;
 use lowbit::cuda::ops::persistent_sm90::TokenTile;
 use lowbit::cuda::ops::quantize_int8::QuantizedRows;
 use lowbit::cuda::ops::tiles::ProductSize;
@@ -43,7 +42,7 @@ const LARGE: [((usize, usize, usize), TokenTile); 2] =
 
 /// Every kernel over shapes that hurt.
 pub fn against_reference(bench: &Bench) {
-    let devices = bench.devices().into_iter().filter(|d| persistent_sm90::is_for(cuda_device(d).limits()));
+    let devices = bench.devices().into_iter().filter(|d| cuda_device(d).limits().has_wgmma());
     for device in devices.collect::<Vec<_>>() {
         let formats = [INT8, SYMMETRIC, ASYMMETRIC].into_iter().chain(PER_TENSOR);
         for (seed, (shape, format)) in SHAPES.into_iter().flat_map(|s| formats.clone().map(move |f| (s, f))).enumerate()

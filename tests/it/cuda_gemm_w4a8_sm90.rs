@@ -3,7 +3,6 @@
 use lowbit::Dtype;
 use lowbit::cuda::DeviceBuffer;
 use lowbit::cuda::ops::gemm_w4a8_sm90;
-use lowbit::cuda::ops::persistent_sm90;
 use lowbit::cuda::ops::persistent_sm90::TokenTile;
 use lowbit::cuda::ops::quantize_int8::Outliers;
 use lowbit::cuda::ops::quantize_int8::QuantizedRows;
@@ -56,7 +55,7 @@ const LARGE: [((usize, usize, usize), TokenTile); 2] =
 
 /// Every kernel over shapes that hurt.
 pub fn against_reference(bench: &Bench) {
-    let devices = bench.devices().into_iter().filter(|d| persistent_sm90::is_for(cuda_device(d).limits()));
+    let devices = bench.devices().into_iter().filter(|d| cuda_device(d).limits().has_wgmma());
     for device in devices.collect::<Vec<_>>() {
         for (seed, (shape, dtype)) in SHAPES.into_iter().flat_map(|s| DTYPES.map(|d| (s, d))).enumerate() {
             Case::new(shape, dtype, seed as u64 / 2).in_tiles().check(&device);

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use lowbit::Device;
 use lowbit::cuda::CudaDevice;
 use lowbit::cuda::kernels::KERNELS;
-use lowbit::cuda::ops::persistent_sm90;
 use lowbit::cuda::ops::w8::CodeOrder;
 
 use crate::built;
@@ -36,7 +35,7 @@ impl Bench {
 
 /// How 8-bit codes may lie on `device`.
 pub fn code_orders(device: &Device) -> &'static [CodeOrder] {
-    match persistent_sm90::is_for(cuda_device(device).limits()) {
+    match cuda_device(device).limits().has_wgmma() {
         true => &[CodeOrder::Rows, CodeOrder::Tiles],
         false => &[CodeOrder::Rows],
     }

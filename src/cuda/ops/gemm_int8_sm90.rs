@@ -27,14 +27,6 @@ pub fn is_ready(device: &CudaDevice) -> bool {
     persistent_sm90::is_ready(device, &GEMM_INT8_SM90_F16_M16)
 }
 
-/// Refuses codes in tiles where the kernels that read and write them are not made for it.
-pub(super) fn check_order(device: &CudaDevice, order: CodeOrder) -> Result<()> {
-    if order == CodeOrder::Rows || persistent_sm90::is_for(device.limits()) {
-        return Ok(());
-    }
-    Err(gemm_int8::unsupported(device, "codes in tiles".into(), "compute capability 9.0 alone has wgmma"))
-}
-
 /// As in cuda/gemm_int8_sm90.cu. A tile of 256 x 192 reads 37 bytes of L2 for the time of 4096 multiply-adds, 128 x 256 48.
 const SHAPES: Shapes = Shapes {
     row_bytes: ATOM_COLS,
@@ -106,7 +98,7 @@ pub fn scratch_bytes(limits: &Limits, size: ProductSize) -> Result<usize> {
 /// Those of [`GemmInt8::enqueue`]; [`Error::Unsupported`](crate::Error::Unsupported) on a device without wgmma.
 pub fn enqueue(product: &GemmInt8<'_>, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
     gemm_int8::check(device, product.w.format(), product.w.shape(), product.max_code)?;
-    check_order(device, CodeOrder::Tiles)?;
+    CodeOrder::Tiles.check(device)?;
     let is_affine = matches!(product.w.format(), Format::AffineInt8 { .. });
     let size = product.size();
     let plan = plan(device.limits(), size)?;

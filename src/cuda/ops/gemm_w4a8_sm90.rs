@@ -8,7 +8,6 @@ use crate::cuda::driver::Limits;
 use crate::cuda::kernels;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::gemm_dense::aligned;
-use crate::cuda::ops::gemm_int8_sm90::check_order;
 use crate::cuda::ops::gemm_w4a8::GemmW4A8;
 use crate::cuda::ops::persistent_sm90;
 use crate::cuda::ops::persistent_sm90::Plan;
@@ -75,7 +74,7 @@ fn kernel(tile: TokenTile, dtype: Dtype) -> &'static Kernel {
 /// [`Error::Invalid`](crate::Error::Invalid) when the codes of x do not begin at a multiple of 16 bytes.
 pub fn enqueue(product: &GemmW4A8<'_>, device: &CudaDevice, scratch: Region<'_>) -> Result<()> {
     product.check(device, CodeOrder::Tiles)?;
-    check_order(device, CodeOrder::Tiles)?;
+    CodeOrder::Tiles.check(device)?;
     let size = product.size();
     let plan = plan(device.limits(), size)?;
     if product.m == 0 {

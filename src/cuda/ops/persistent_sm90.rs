@@ -6,7 +6,6 @@ use crate::cuda::args::GemmInt8Args;
 use crate::cuda::args::GemmInt8Sm90Args;
 use crate::cuda::driver::Limits;
 use crate::cuda::kernels::Kernel;
-use crate::cuda::ops::quantize_int8;
 use crate::cuda::ops::tiles;
 use crate::cuda::ops::tiles::ProductSize;
 use crate::cuda::ops::w8::CodeOrder;
@@ -15,14 +14,9 @@ use crate::error::Result;
 use crate::layout::wgmma_w8::ATOM_COLS;
 use crate::values::Dtype;
 
-/// Whether a device has wgmma: compute capability 9.0, and no later one.
-pub fn is_for(limits: &Limits) -> bool {
-    limits.capability == 90
-}
-
 /// Whether `device` has wgmma and this build has code for it, `kernel` being one with it.
 pub(super) fn is_ready(device: &CudaDevice, kernel: &'static Kernel) -> bool {
-    is_for(device.limits()) && device.driver().load(kernel).is_ok()
+    device.limits().has_wgmma() && device.driver().load(kernel).is_ok()
 }
 
 /// Parts of K at most: the second kernel reads each of them.
@@ -126,7 +120,7 @@ impl Plan {
     ) -> GemmInt8Sm90Args {
         let pair_bytes = 2 * dtype.size_bytes() as u64;
         GemmInt8Sm90Args {
-            x_atoms: quantize_int8::row_atoms(size.m, CodeOrder::Tiles) as u32,
+            x_atoms: CodeOrder::Tiles.row_atoms(size.m) as u32,
             w_blocks: w_blocks as u32,
             k_tiles: size.k.div_ceil(ATOM_COLS) as u32,
             tiles_per_split: self.tiles_per_split,
@@ -215,7 +209,7 @@ pub(super) mod tests {
 
     #[test]
     fn wgmma_is_of_one_capability() {
-        let of = |capability| is_for(&Limits { capability, ..limits(132) });
+        let of = |capability| Limits { capability, ..limits(132) }.has_wgmma();
         assert_eq!([80, 86, 89, 90, 100, 120].map(of), [false, false, false, true, false, false]);
     }
 

@@ -14,7 +14,6 @@ use crate::cuda::driver::DevicePtr;
 use crate::cuda::kernels;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::ops::blocks;
-use crate::cuda::ops::gemm_int8_sm90;
 use crate::cuda::ops::is_aligned;
 use crate::cuda::ops::nonfinite::FirstNonFinite;
 use crate::cuda::ops::w8::CodeOrder;
@@ -97,17 +96,9 @@ impl QuantizedSize {
         let [flags, columns, count, x, w] = outliers;
         let codes = match order {
             CodeOrder::Rows => m * k,
-            CodeOrder::Tiles => row_atoms(m, order) * k.div_ceil(ATOM_COLS) * ATOM_BYTES,
+            CodeOrder::Tiles => order.row_atoms(m) * k.div_ceil(ATOM_COLS) * ATOM_BYTES,
         };
         [codes, 4 * m, 4 * m, flags, columns, count, x, w]
-    }
-}
-
-/// Eights of `m` rows of x in tiles; 0 in rows.
-pub(super) fn row_atoms(m: usize, order: CodeOrder) -> usize {
-    match order {
-        CodeOrder::Rows => 0,
-        CodeOrder::Tiles => m.div_ceil(ATOM_ROWS),
     }
 }
 
@@ -174,7 +165,7 @@ pub fn quantize(
 ) -> Result<()> {
     let Rounding { max_code, threshold } = rounding;
     check_threshold(threshold, to.outliers.is_some())?;
-    gemm_int8_sm90::check_order(device, to.order)?;
+    to.order.check(device)?;
     if let Some(shape) = weights.map(W8::shape).filter(|shape| shape.k() != rows.k) {
         return Err(Error::Shape {
             what: "weights of rounded rows",
@@ -196,7 +187,7 @@ pub fn quantize(
     let at = to.addresses(size)?;
     let mut args = rows.args()?;
     args.codes = at.codes;
-    args.row_atoms = row_atoms(rows.m, to.order) as u64;
+    args.row_atoms = to.order.row_atoms(rows.m) as u64;
     args.absmax = at.absmax;
     args.sums = at.sums;
     args.flags = at.flags;

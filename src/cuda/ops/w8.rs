@@ -4,7 +4,6 @@ use crate::cuda::CudaDevice;
 use crate::cuda::DeviceBuffer;
 use crate::cuda::args::DivisorArgs;
 use crate::cuda::args::W8Args;
-use crate::cuda::ops::gemm_int8_sm90;
 use crate::error::Error;
 use crate::error::Result;
 use crate::formats::Format;
@@ -22,6 +21,29 @@ pub enum CodeOrder {
     Rows,
     /// The layout [`wgmma_w8`], which the kernels of sm_90a multiply; on devices of compute capability 9.0.
     Tiles,
+}
+
+impl CodeOrder {
+    /// Refuses tiles where the kernels that read and write them are not made for the device.
+    pub(super) fn check(self, device: &CudaDevice) -> Result<()> {
+        if self == Self::Rows || device.limits().has_wgmma() {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            op: "multiplying by codes",
+            subject: "codes in tiles".into(),
+            device: device.name().into(),
+            rule: "compute capability 9.0 alone has wgmma".into(),
+        })
+    }
+
+    /// Eights of `rows` rows in tiles; 0 in rows.
+    pub(super) fn row_atoms(self, rows: usize) -> usize {
+        match self {
+            Self::Rows => 0,
+            Self::Tiles => rows.div_ceil(wgmma_w8::ATOM_ROWS),
+        }
+    }
 }
 
 /// INT8, affine INT8 or the dynamic 8-bit map: codes [N, K], one byte each, with scales per tensor, row, group or block of the
@@ -54,7 +76,7 @@ impl W8 {
             });
         }
         let floats = |values: &[f32]| DeviceBuffer::upload(device, bytemuck::cast_slice(values));
-        gemm_int8_sm90::check_order(device, order)?;
+        order.check(device)?;
         let is_dynamic = matches!(format, Format::Dynamic8 { .. });
         let shape = matrix.shape();
         let tiles = match order {
