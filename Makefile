@@ -26,7 +26,7 @@ tools:
 lint:
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	cargo clippy --workspace --no-default-features -- -D warnings
+	cargo clippy --workspace --all-targets --no-default-features -- -D warnings
 
 # src/cuda/args.rs from cuda/include/args.h.
 args:

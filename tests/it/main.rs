@@ -44,6 +44,7 @@ mod cuda_gemm_w4;
 mod cuda_gemm_w4_sm90;
 #[cfg(feature = "cuda")]
 mod cuda_gemm_w4a8;
+#[cfg(feature = "cuda")]
 mod cuda_gemm_w4a8_sm90;
 #[cfg(feature = "cuda")]
 mod cuda_gemv_w4;

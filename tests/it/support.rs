@@ -23,13 +23,14 @@ pub fn cpus() -> Vec<Device> {
 
 /// [`cpus`], a simulated GPU when the build has kernels, and the first GPU, if there is one.
 pub fn devices() -> Vec<Device> {
-    let mut devices = cpus();
     #[cfg(feature = "cuda")]
-    {
-        devices.extend(crate::built::present().then(|| crate::simulator::Simulator::new(90).device()));
-        devices.extend(gpu());
-    }
-    devices
+    let gpus = {
+        let simulated = crate::built::present().then(|| crate::simulator::Simulator::new(90).device());
+        [simulated, gpu()].into_iter().flatten()
+    };
+    #[cfg(not(feature = "cuda"))]
+    let gpus = [];
+    cpus().into_iter().chain(gpus).collect()
 }
 
 /// The GPU of this machine, for tests that need one. Without, they say so and are skipped; with REQUIRE_CUDA=1 that is a
@@ -117,8 +118,10 @@ pub fn same_bits(what: &str, expected: &[f32], found: &[f32]) -> Result<(), Stri
 }
 
 /// Pseudo-random numbers that are the same everywhere (splitmix64).
+#[cfg(feature = "cuda")]
 pub struct Random(u64);
 
+#[cfg(feature = "cuda")]
 impl Random {
     pub fn new(seed: u64) -> Self {
         Self(seed)

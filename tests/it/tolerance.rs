@@ -35,6 +35,7 @@ pub fn product_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype, 
 /// its last place, 2^-23 of it (Fasi, Higham, Mikaitis, Pranesh, Numerical behavior of NVIDIA tensor cores, 2021), and so is
 /// the result: 18 cuts for 16 products, each at most 2^-23 of the sum of magnitudes. Splits of K are added up in f32, at most
 /// 16 of them, then the bias; the result is rounded to `dtype`.
+#[cfg(feature = "cuda")]
 pub fn mma_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype) -> f64 {
     let magnitude: f64 = x.iter().zip(w).map(|(&x, &w)| (f64::from(x) * f64::from(w)).abs()).sum();
     let sum = mma_roundings(x.len()) * unit_roundoff(Dtype::F32) * 1.01 * (magnitude + f64::from(bias.abs()));
@@ -43,6 +44,7 @@ pub fn mma_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype) -> f
 
 /// The same when every product is added by an fma, in any order: K roundings, one of the bias (Higham, Accuracy and
 /// Stability, 3.1).
+#[cfg(feature = "cuda")]
 pub fn fma_bound(x: &[f32], w: &[f32], bias: f32, exact: f64, dtype: Dtype) -> f64 {
     let magnitude: f64 = x.iter().zip(w).map(|(&x, &w)| (f64::from(x) * f64::from(w)).abs()).sum();
     let sum = (x.len() as f64 + 1.0) * unit_roundoff(Dtype::F32) * 1.01 * (magnitude + f64::from(bias.abs()));
