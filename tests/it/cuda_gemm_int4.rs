@@ -156,8 +156,9 @@ impl Case {
     }
 }
 
-/// One value; K odd, within a chunk, a group, several; tiles that overhang; columns that are not fours; K in parts.
-const SHAPES: [(usize, usize, usize); 9] = [
+/// No value; one; K odd, within a chunk, a group, several; tiles that overhang; columns that are not fours; K in parts.
+const SHAPES: [(usize, usize, usize); 10] = [
+    (0, 5, 64),
     (1, 1, 1),
     (3, 5, 31),
     (17, 33, 33),

@@ -134,8 +134,9 @@ impl Case {
     }
 }
 
-/// One value; K within a chunk, a group, several; blocks of every size that overhang; columns that are not fours; K in parts.
-const SHAPES: [(usize, usize, usize); 12] = [
+/// No value; one; K within a chunk, a group, several; blocks of every size that overhang; columns that are not fours; K in parts.
+const SHAPES: [(usize, usize, usize); 13] = [
+    (0, 5, 64),
     (1, 1, 1),
     (3, 5, 17),
     (16, 129, 64),

@@ -18,9 +18,10 @@ use crate::cuda_kernels::cuda_device;
 use crate::simulator::Simulator;
 use crate::w4_cases::after;
 
-/// One value; K within a step of wgmma, a unit, a stage, odd and even numbers of units; M within eight, at their end, across
+/// No value; one; K within a step of wgmma, a unit, a stage, odd and even numbers of units; M within eight, at their end, across
 /// tiles; N within four columns, a unit, across the units of a warp, of a warpgroup, of a tile.
-const SHAPES: [(usize, usize, usize); 13] = [
+const SHAPES: [(usize, usize, usize); 14] = [
+    (0, 5, 64),
     (1, 1, 1),
     (3, 5, 17),
     (7, 31, 64),
